@@ -1,0 +1,169 @@
+// Package config turns Sluice's YAML file into plain, validated structs.
+//
+// Parse and Load give a Config in which every default is filled in, or an
+// Errors whose members each name file, line, column and key. A Config is
+// read-only once made and may be shared by any number of goroutines. The
+// package opens no sockets and resolves no names.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Config is one whole configuration, validated, defaults filled in.
+type Config struct {
+	Listen         []Listener
+	Admin          Admin
+	Log            Log
+	Limits         Limits
+	Drain          time.Duration // how long a stop may take; closes are spread over it
+	TrustedProxies []netip.Prefix
+	Pools          map[string]*Pool // named pools, and one per route with upstreams in place
+	Routes         []*Route         // first match wins
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	Address       string // host:port, or unix:PATH
+	TLS           *TLSFiles
+	ProxyProtocol *ProxyProtocol
+}
+
+// TLSFiles names a certificate chain and its key, PEM.
+type TLSFiles struct{ Cert, Key string }
+
+// ProxyProtocol says which peers must begin with a PROXY header.
+type ProxyProtocol struct{ Trusted []netip.Prefix }
+
+// Admin is the listener for metrics, health, API and pprof.
+type Admin struct {
+	Address string // "" is off
+	Token   string
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level    slog.Level
+	Format   string // text or json
+	Sessions string // both, close or none
+}
+
+// Limits bound the process. Zero is off, save for Sessions.
+type Limits struct {
+	Sessions          int // 0: (RLIMIT_NOFILE - 512) / 2
+	SessionsPerIP     int
+	HandshakesPending int
+}
+
+// Pool is a set of interchangeable upstreams.
+type Pool struct {
+	Name            string
+	Upstreams       []*Upstream
+	Resolve         time.Duration
+	SourceAddresses []netip.Addr
+	Health          Health
+}
+
+// Upstream is one URL of a pool; each address its host resolves to is an
+// instance.
+type Upstream struct {
+	URL         *url.URL // ws, wss, or ws+unix with the socket's path in URL.Path
+	Weight      int
+	MaxSessions int    // 0: no cap
+	Host        string // Host header; "" is the client's for ws, the URL's for wss
+	TLS         UpstreamTLS
+}
+
+// UpstreamTLS adjusts how a wss instance is verified.
+type UpstreamTLS struct {
+	CA         string // PEM file of roots; "" is the system's
+	ServerName string
+	Insecure   bool // accept any certificate
+}
+
+// Health is how instances are probed.
+type Health struct {
+	Probe             string // tcp, handshake or none
+	Path              string // for handshake
+	Interval, Timeout time.Duration
+	Rise, Fall        int
+}
+
+// Route says which requests it takes and what happens to them.
+type Route struct {
+	Name        string
+	Match       Match
+	StripPrefix string
+	Headers     Headers
+	Origins     []string // nil: the instance judges
+	Timeouts    Timeouts
+	Limits      RouteLimits
+	Balance     *Balance
+}
+
+// Match is what a request must have. Empty fields match anything.
+type Match struct {
+	Host    string // without port, lower case
+	Path    string // a prefix by segments, or with Exact the whole path
+	Exact   bool
+	Headers map[string]string // canonical name, exact value
+}
+
+// Headers are changes to the request that instances see.
+type Headers struct {
+	Set    map[string]string
+	Remove []string
+}
+
+// Timeouts of a route. Zero is off.
+type Timeouts struct {
+	Handshake time.Duration // the instance's whole answer
+	Dial      time.Duration // a connection to an instance
+	Idle      time.Duration // no message either way
+	Ping      time.Duration // between our pings
+	Pong      time.Duration // from a ping to any byte
+	Write     time.Duration // output that makes no progress
+	Frame     time.Duration // a header; payload at 512 B/s at least
+	Close     time.Duration // the peer's part of a closing handshake
+	Age       time.Duration // a session's longest life
+}
+
+// RouteLimits bound what a session may send. Zero is off.
+type RouteLimits struct {
+	MessageSizeClient   int64 // bytes on the wire
+	MessageSizeUpstream int64
+	MessageRate         float64 // client messages a second
+	MessageBurst        int
+	MessageOver         string // wait or close
+	PingsPerSecond      int
+}
+
+// Balance is the mode that gives each session an instance of its own.
+type Balance struct {
+	Pool         string
+	Policy       Policy
+	StickyCookie string // "" is off
+	Failover     Failover
+}
+
+// Policy names how an instance is chosen.
+type Policy struct {
+	Kind string // round_robin, random, least_sessions, least_load or hash
+	Hash HashKey
+}
+
+// HashKey is where the key of policy hash comes from.
+type HashKey struct {
+	From string // header, query, cookie or ip
+	Name string
+}
+
+// Failover says what becomes of a client whose instance is lost.
+type Failover struct {
+	Client string        // close
+	Spread time.Duration // closes of one loss are spread over it
+	Codes  []uint16      // an instance's close codes that count as a loss
+}
