@@ -60,7 +60,8 @@ type Limits struct {
 
 // Pool is a set of interchangeable upstreams.
 type Pool struct {
-	Name            string
+	Name            string // of an in-place pool: its route's name
+	InPlace         bool   // declared by the one route that uses it
 	Upstreams       []*Upstream
 	Resolve         time.Duration
 	SourceAddresses []netip.Addr

@@ -1,0 +1,280 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (v value) routes(d *draft) {
+	items := v.items()
+	if len(items) == 0 {
+		v.errorf("needs at least one route; the least is %s", smallest)
+	}
+	for _, item := range items {
+		item.route(d)
+	}
+}
+
+func (v value) route(d *draft) {
+	r := &routeDraft{Route: defaultRoute(), at: v.place}
+	before := len(v.src.errs)
+	keys := v.object(
+		key("name", parsed(&r.Name, parseName)),
+		key("match", func(v value) { v.match(r) }),
+		key("strip_prefix", parsed(&r.StripPrefix, parseStrip)),
+		key("headers", func(v value) { v.headers(&r.Headers) }),
+		key("origins", list(&r.Origins, parseOrigin)),
+		key("timeouts", func(v value) { v.timeouts(&r.Timeouts) }),
+		key("limits", func(v value) { v.routeLimits(&r.Limits) }),
+		key("balance", func(v value) { v.balance(r) }),
+		later("fanout"),
+		later("scatter"),
+	)
+	r.name = keys.or("name", v.place)
+	r.match = keys.or("match", v.place)
+	r.strip = keys.or("strip_prefix", v.place)
+	r.sound = len(v.src.errs) == before
+	if v.isMapping() && !keys.has("balance") && !keys.has("fanout") && !keys.has("scatter") {
+		v.errorf("needs a mode; write balance: {upstreams: [URL]}")
+	}
+	d.routes = append(d.routes, r)
+}
+
+func (v value) match(r *routeDraft) {
+	m := &r.Match
+	v.object(
+		key("host", parsed(&m.Host, parseMatchHost)),
+		key("path", func(v value) {
+			if s, ok := v.text(); ok {
+				path, exact, err := parseMatchPath(s)
+				if v.report(err) {
+					m.Path, m.Exact = path, exact
+				}
+			}
+		}),
+		key("headers", func(v value) { v.headerValues(&m.Headers, parseHeader) }),
+	)
+}
+
+// headerValues decodes a mapping of headers to their values.
+func (v value) headerValues(dst *map[string]string, parse func(string) (string, error)) {
+	entries, ok := v.entries()
+	if !ok {
+		v.errorf("is %s; write a mapping of headers to their values", kind(v.node))
+		return
+	}
+	headers := map[string]string{}
+	for _, e := range entries {
+		name, err := parse(e.name)
+		if err == nil {
+			if _, twice := headers[name]; twice {
+				err = fmt.Errorf("is given twice: the case of a header's name says nothing")
+			}
+		}
+		if val, ok := e.text(); ok && e.at.report(err) {
+			headers[name] = strings.Trim(val, " \t")
+		}
+	}
+	if len(headers) > 0 {
+		*dst = headers
+	}
+}
+
+func (v value) headers(h *Headers) {
+	keys := v.object(
+		key("set", func(v value) { v.headerValues(&h.Set, parseChange) }),
+		key("remove", list(&h.Remove, parseChange)),
+	)
+	for _, name := range h.Remove {
+		if _, both := h.Set[name]; both {
+			keys["remove"].errorf("%s is set and removed; setting it replaces what the client sent", name)
+		}
+	}
+}
+
+func (v value) timeouts(t *Timeouts) {
+	v.object(
+		key("handshake", parsed(&t.Handshake, someDuration)),
+		key("dial", parsed(&t.Dial, someDuration)),
+		key("idle", parsed(&t.Idle, offDuration)),
+		key("ping", parsed(&t.Ping, offDuration)),
+		key("pong", parsed(&t.Pong, offDuration)),
+		key("write", parsed(&t.Write, offDuration)),
+		key("frame", parsed(&t.Frame, offDuration)),
+		key("close", parsed(&t.Close, someDuration)),
+		key("age", parsed(&t.Age, offDuration)),
+	)
+}
+
+func (v value) routeLimits(l *RouteLimits) {
+	v.object(
+		key("message_size", func(v value) { v.messageSize(l) }),
+		key("messages", func(v value) { v.messages(l) }),
+		key("pings_per_second", parsed(&l.PingsPerSecond, count(0))),
+	)
+}
+
+// messageSize accepts a size for the client alone, too.
+func (v value) messageSize(l *RouteLimits) {
+	if !v.isMapping() {
+		parsed(&l.MessageSizeClient, parseSize)(v)
+		return
+	}
+	v.object(
+		key("client", parsed(&l.MessageSizeClient, parseSize)),
+		key("upstream", parsed(&l.MessageSizeUpstream, parseSize)),
+	)
+}
+
+func (v value) messages(l *RouteLimits) {
+	before := len(v.src.errs)
+	keys := v.object(
+		key("rate", parsed(&l.MessageRate, parseRate)),
+		key("burst", parsed(&l.MessageBurst, count(0))),
+		key("over", parsed(&l.MessageOver, word("wait", "close"))),
+	)
+	switch {
+	case len(v.src.errs) > before:
+	case l.MessageRate == 0 && l.MessageBurst > 0:
+		keys["burst"].errorf("needs a rate beside it")
+	case l.MessageRate > 0 && l.MessageBurst == 0:
+		l.MessageBurst = int(math.Ceil(l.MessageRate))
+	}
+}
+
+func (v value) balance(r *routeDraft) {
+	b, p := defaultBalance(), defaultPool()
+	before := len(v.src.errs)
+	inPlace := poolMembers(p)
+	keys := v.object(slices.Concat(
+		[]member{key("pool", parsed(&b.Pool, parseName))},
+		inPlace[:1],
+		[]member{
+			key("policy", func(v value) { v.policy(&b.Policy) }),
+			key("sticky", func(v value) { v.object(key("cookie", parsed(&b.StickyCookie, parseCookie))) }),
+			key("failover", func(v value) { v.failover(&b.Failover) }),
+		},
+		inPlace[1:],
+		[]member{later("greeting"), later("move")},
+	)...)
+	r.Balance, r.pool = b, keys.or("pool", v.place)
+	switch {
+	case keys.has("pool") && keys.has("upstreams"):
+		keys["upstreams"].errorf("pool and upstreams can't both be given")
+	case keys.has("pool"):
+		for _, m := range inPlace[1:] {
+			if at, ok := keys[m.name]; ok {
+				at.errorf("belongs to the pool; write it in pools.%s", readable(b.Pool))
+			}
+		}
+	case len(p.Upstreams) > 0:
+		p.InPlace, r.own = true, p
+	case keys.has("upstreams") && len(v.src.errs) == before:
+		keys["upstreams"].errorf("needs at least one upstream")
+	case len(v.src.errs) == before:
+		v.errorf("needs pool or upstreams")
+	}
+}
+
+var policies = []string{"round_robin", "random", "least_sessions", "least_load"}
+
+func (v value) policy(p *Policy) {
+	if !v.isMapping() {
+		parsed(p, parsePolicyWord)(v)
+		return
+	}
+	keys := v.object(key("hash", func(v value) { v.hash(p) }))
+	if !keys.has("hash") {
+		v.errorf("is empty; write {hash: ip} or one of %s", strings.Join(policies, ", "))
+	}
+}
+
+// parsePolicyWord accepts a policy without parameters.
+func parsePolicyWord(s string) (Policy, error) {
+	if slices.Contains(policies, s) {
+		return Policy{Kind: s}, nil
+	}
+	if s == "hash" || strings.HasPrefix(s, "hash:") {
+		return Policy{}, fmt.Errorf("%q is not complete; write {hash: ip} or {hash: {header: NAME}}, query or cookie", s)
+	}
+	return Policy{}, fmt.Errorf("%q is not %s or {hash: ...}", s, strings.Join(policies, ", "))
+}
+
+func (v value) hash(p *Policy) {
+	if !v.isMapping() {
+		if s, ok := v.text(); !ok {
+			return
+		} else if s != "ip" {
+			v.errorf("%q is not a key; write ip or {header: NAME}, {query: NAME}, {cookie: NAME}", s)
+		}
+		*p = Policy{"hash", HashKey{From: "ip"}}
+		return
+	}
+	before := len(v.src.errs)
+	from := func(kind string) member {
+		return key(kind, func(v value) {
+			if name, ok := v.text(); ok {
+				k, err := parseHashKey(kind, name)
+				v.report(err)
+				*p = Policy{"hash", k}
+			}
+		})
+	}
+	if keys := v.object(from("header"), from("query"), from("cookie")); len(keys) != 1 && len(v.src.errs) == before {
+		v.errorf("needs exactly one of header, query and cookie")
+	}
+}
+
+// parseHashKey accepts the name of what is hashed.
+func parseHashKey(from, name string) (HashKey, error) {
+	var err error
+	switch {
+	case name == "":
+		err = fmt.Errorf("needs the name of a %s", from)
+	case from == "header":
+		name, err = parseHeader(name)
+	case from == "cookie":
+		name, err = parseCookie(name)
+	}
+	return HashKey{from, name}, err
+}
+
+func (v value) failover(f *Failover) {
+	v.object(
+		key("client", parsed(&f.Client, parseLost)),
+		key("spread", parsed(&f.Spread, offDuration)),
+		key("codes", list(&f.Codes, parseCode)),
+		later("timeout"),
+		later("buffer"),
+		later("state"),
+		later("unproven"),
+		later("hold"),
+		later("replay"),
+	)
+}
+
+// parseLost accepts what becomes of a client whose instance is lost.
+func parseLost(s string) (string, error) {
+	if s == "keep" {
+		return "", fmt.Errorf("keep is not in this version; write close")
+	}
+	return word("close")(s)
+}
+
+// parseCode accepts a close code that an instance may send (RFC 6455, section
+// 7.4, and the IANA registry).
+func parseCode(s string) (uint16, error) {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || !digits.MatchString(s) || n < 1000 || n > 4999:
+		return 0, fmt.Errorf("%q is not a close code; they are 1000 to 4999", s)
+	case n == 1004 || n >= 1016 && n < 3000:
+		return 0, fmt.Errorf("%d is reserved: no instance may send it", n)
+	case n == 1005 || n == 1006 || n == 1015:
+		return 0, fmt.Errorf("%d is never sent: it stands for a close without a code, a break, or a failure of TLS", n)
+	}
+	return uint16(n), nil
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+const (
+	defaultListen = "localhost:8080"
+	defaultAdmin  = "localhost:9090"
+)
+
+// defaults is everything but routes and pools.
+func defaults() *Config {
+	return &Config{
+		Admin:  Admin{Address: defaultAdmin},
+		Log:    Log{Level: slog.LevelInfo, Format: "text", Sessions: "close"},
+		Limits: Limits{HandshakesPending: 256},
+		Drain:  10 * time.Second,
+		Pools:  map[string]*Pool{},
+	}
+}
+
+func defaultPool() *Pool {
+	return &Pool{
+		Resolve: 5 * time.Second,
+		Health: Health{
+			Probe:    "tcp",
+			Interval: 5 * time.Second,
+			Timeout:  2 * time.Second,
+			Rise:     2,
+			Fall:     3,
+		},
+	}
+}
+
+func defaultRoute() *Route {
+	return &Route{
+		Match: Match{Path: "/"},
+		Timeouts: Timeouts{
+			Handshake: 10 * time.Second,
+			Dial:      5 * time.Second,
+			Ping:      20 * time.Second,
+			Pong:      10 * time.Second,
+			Write:     30 * time.Second,
+			Frame:     10 * time.Second,
+			Close:     5 * time.Second,
+		},
+		Limits: RouteLimits{
+			MessageSizeClient: 16 << 20,
+			MessageOver:       "wait",
+			PingsPerSecond:    20,
+		},
+	}
+}
+
+func defaultBalance() *Balance {
+	return &Balance{
+		Policy: Policy{Kind: "least_load"},
+		Failover: Failover{
+			Client: "close",
+			Spread: 2 * time.Second,
+			Codes:  []uint16{1001, 1012},
+		},
+	}
+}

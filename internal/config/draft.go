@@ -1,0 +1,173 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// draft is a configuration in the making, with the places to point at when two
+// of its parts don't go together.
+type draft struct {
+	src       *source
+	cfg       *Config
+	listeners []place // of cfg.Listen
+	adminAt   place
+	routes    []*routeDraft
+}
+
+// routeDraft is a route in the making.
+type routeDraft struct {
+	*Route
+	at, name, match, strip, pool place
+	own                          *Pool // its upstreams in place
+	sound                        bool  // every part of it was right
+}
+
+func newDraft(src *source) *draft {
+	return &draft{src: src, cfg: defaults(), adminAt: place{src: src, line: 1, col: 1, key: "admin"}}
+}
+
+// listen adds a listener, unless its address is taken.
+func (d *draft) listen(at place, l Listener) {
+	for i, other := range d.cfg.Listen {
+		if overlap(l.Address, other.Address) {
+			at.errorf("%s is taken already by %s (%v)", l.Address, other.Address, d.listeners[i])
+			return
+		}
+	}
+	d.cfg.Listen = append(d.cfg.Listen, l)
+	d.listeners = append(d.listeners, at)
+}
+
+// check judges the parts together and completes the configuration.
+func (d *draft) check() {
+	d.checkAdmin()
+	for i, r := range d.routes {
+		d.cfg.Routes = append(d.cfg.Routes, r.Route)
+		d.checkName(r, d.routes[:i])
+		if r.sound {
+			r.checkStrip()
+			r.checkReach(d.routes[:i])
+		}
+	}
+	// In-place pools come last: they are no pools that routes can name.
+	for _, r := range d.routes {
+		d.checkPool(r)
+	}
+	for _, r := range d.routes {
+		d.adopt(r)
+	}
+}
+
+func (d *draft) checkAdmin() {
+	admin := d.cfg.Admin.Address
+	for i, l := range d.cfg.Listen {
+		if admin != "" && overlap(admin, l.Address) {
+			d.adminAt.errorf("%s is taken already by %s (%v)", admin, l.Address, d.listeners[i])
+		}
+	}
+}
+
+func (d *draft) checkName(r *routeDraft, earlier []*routeDraft) {
+	if r.Name == "" && len(d.routes) == 1 {
+		r.Name = "default"
+	}
+	if r.Name == "" {
+		if r.name == r.at { // else the name is there, and wrong
+			r.at.errorf("needs a name; only a single route may go without")
+		}
+		return
+	}
+	for _, e := range earlier {
+		if e.Name == r.Name {
+			r.name.errorf("%q is the name of another route (%v)", r.Name, e.name)
+			return
+		}
+	}
+}
+
+func (r *routeDraft) checkStrip() {
+	if r.StripPrefix != "" && !covers(r.StripPrefix, r.Match.Path) {
+		r.strip.errorf("%q is no prefix of match.path %q, segment by segment", r.StripPrefix, r.Match.Path)
+	}
+}
+
+// checkReach refuses a route that an earlier one leaves nothing to.
+func (r *routeDraft) checkReach(earlier []*routeDraft) {
+	for i, e := range earlier {
+		if e.sound && e.Match.takesAll(r.Match) {
+			name := e.Name
+			if name == "" {
+				name = fmt.Sprintf("routes[%d]", i)
+			}
+			r.match.errorf("no request gets here: route %q (%v) takes them all; put this route before it", name, e.match)
+			return
+		}
+	}
+}
+
+// takesAll tells whether m matches every request that other matches.
+func (m Match) takesAll(other Match) bool {
+	if m.Host != "" && m.Host != other.Host {
+		return false
+	}
+	for name, val := range m.Headers {
+		if v, ok := other.Headers[name]; !ok || v != val {
+			return false
+		}
+	}
+	if m.Exact {
+		return other.Exact && m.Path == other.Path
+	}
+	return covers(m.Path, other.Path)
+}
+
+// checkPool looks up the pool that a route names.
+func (d *draft) checkPool(r *routeDraft) {
+	if r.Balance == nil || r.own != nil || r.Balance.Pool == "" {
+		return
+	}
+	if _, ok := d.cfg.Pools[r.Balance.Pool]; ok {
+		return
+	}
+	known := "there are none"
+	if len(d.cfg.Pools) > 0 {
+		known = "there is " + strings.Join(slices.Sorted(maps.Keys(d.cfg.Pools)), ", ")
+	}
+	r.pool.errorf("there is no pool %q; %s", r.Balance.Pool, known)
+}
+
+// adopt makes a pool of a route's upstreams in place.
+func (d *draft) adopt(r *routeDraft) {
+	if r.own == nil || r.Name == "" {
+		return
+	}
+	if named, taken := d.cfg.Pools[r.Name]; taken && !named.InPlace {
+		r.name.errorf("%q is the name of a pool, too; a route with upstreams in place is a pool by its own name", r.Name)
+		return
+	}
+	r.own.Name, r.Balance.Pool = r.Name, r.Name
+	d.cfg.Pools[r.Name] = r.own
+}
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+
+// checkName judges the name of a route or a pool: it is a label in metrics and
+// a word in logs.
+func checkName(s string) error {
+	if !nameForm.MatchString(s) {
+		return errors.New("a name is up to 64 letters, digits, dots, dashes and underscores, without a dot or dash in front")
+	}
+	return nil
+}
+
+func parseName(s string) (string, error) {
+	if err := checkName(s); err != nil {
+		return "", fmt.Errorf("%q: %w", s, err)
+	}
+	return s, nil
+}
