@@ -121,6 +121,9 @@ func parseUpstream(s string) (*url.URL, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		return socketURL(path)
 	}
+	if host, port, err := net.SplitHostPort(s); err == nil && isHost(host) && digits.MatchString(port) {
+		return nil, fmt.Errorf("%q is not a WebSocket URL; write ws://%s", s, s)
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
@@ -128,7 +131,7 @@ func parseUpstream(s string) (*url.URL, error) {
 		}
 		return nil, fmt.Errorf("not a URL: %w", err)
 	}
-	if u.User != nil {
+	if u.User != nil || strings.Contains(u.Opaque, "@") {
 		return nil, errors.New("a user in the URL is not sent; write headers: {set: {Authorization: ...}} in the route")
 	}
 	switch u.Scheme {
@@ -171,6 +174,8 @@ func networkURL(s string, u *url.URL) (*url.URL, error) {
 		return nil, fmt.Errorf("%q has a query; the client's own query goes there", s)
 	case strings.Contains(s, "#"):
 		return nil, fmt.Errorf("%q has a fragment; a WebSocket URL has none", s)
+	case u.RawPath != "" && u.RawPath != u.EscapedPath():
+		return nil, fmt.Errorf("%q has a path with a character that must be escaped, as a blank by %%20", s)
 	}
 	host = strings.ToLower(host)
 	if strings.Contains(host, ":") {
@@ -184,8 +189,7 @@ func networkURL(s string, u *url.URL) (*url.URL, error) {
 		}
 		u.Host = host + ":" + n
 	}
-	// Once more, so that the path has its usual escapes.
-	return url.Parse(u.String())
+	return u, nil
 }
 
 // sameInstance is equal for two URLs that lead to the same place.

@@ -47,7 +47,7 @@ func (v value) upstreams(p *Pool) {
 func (p place) fresh(seen map[string]place, u *Upstream) bool {
 	id := sameInstance(u.URL)
 	if first, twice := seen[id]; twice {
-		p.errorf("%s is listed twice; first in %v. An upstream with a greater share has a greater weight", formatUpstream(u.URL), first)
+		p.errorf("%s is listed twice (first: %v). An upstream with a greater share has a greater weight", formatUpstream(u.URL), first)
 		return false
 	}
 	seen[id] = p

@@ -71,7 +71,7 @@ func (v value) headerValues(dst *map[string]string, parse func(string) (string, 
 		name, err := parse(e.name)
 		if err == nil {
 			if _, twice := headers[name]; twice {
-				err = fmt.Errorf("is given twice: the case of a header's name says nothing")
+				err = fmt.Errorf("is given twice: case is nothing in the name of a header")
 			}
 		}
 		if val, ok := e.text(); ok && e.at.report(err) {
@@ -186,8 +186,9 @@ func (v value) policy(p *Policy) {
 		parsed(p, parsePolicyWord)(v)
 		return
 	}
+	before := len(v.src.errs)
 	keys := v.object(key("hash", func(v value) { v.hash(p) }))
-	if !keys.has("hash") {
+	if !keys.has("hash") && len(v.src.errs) == before {
 		v.errorf("is empty; write {hash: ip} or one of %s", strings.Join(policies, ", "))
 	}
 }

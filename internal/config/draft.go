@@ -136,7 +136,7 @@ func (d *draft) checkPool(r *routeDraft) {
 	}
 	known := "there are none"
 	if len(d.cfg.Pools) > 0 {
-		known = "there is " + strings.Join(slices.Sorted(maps.Keys(d.cfg.Pools)), ", ")
+		known = "known: " + strings.Join(slices.Sorted(maps.Keys(d.cfg.Pools)), ", ")
 	}
 	r.pool.errorf("there is no pool %q; %s", r.Balance.Pool, known)
 }

@@ -141,7 +141,7 @@ func (s *source) single(file *ast.File) (ast.Node, bool) {
 		if doc.Body == nil || doc.Body.Type() == ast.NullType || doc.Body.Type() == ast.CommentType {
 			continue
 		}
-		p := tokenPlace(s, doc.Body.GetToken())
+		p := tokenPlace(s, firstToken(doc.Body))
 		if doc.Body.Type() == ast.DirectiveType {
 			p.errorf("a YAML directive is not supported here")
 			return nil, false

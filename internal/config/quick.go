@@ -27,10 +27,10 @@ func Balanced(q Quick) (*Config, error) {
 	d := newDraft(src)
 	d.adminAt.key = "--admin"
 	d.adminAt.line = 0
-	flag(src, "--admin", q.Admin, &d.cfg.Admin.Address, parseAdmin)
-	flag(src, "--log-level", q.LogLevel, &d.cfg.Log.Level, parseLevel)
-	flag(src, "--log-format", q.LogFormat, &d.cfg.Log.Format, word("text", "json"))
-	flag(src, "--log-sessions", q.LogSessions, &d.cfg.Log.Sessions, word("both", "close", "none"))
+	given(src, "--admin", q.Admin, &d.cfg.Admin.Address, parseAdmin)
+	given(src, "--log-level", q.LogLevel, &d.cfg.Log.Level, parseLevel)
+	given(src, "--log-format", q.LogFormat, &d.cfg.Log.Format, word("text", "json"))
+	given(src, "--log-sessions", q.LogSessions, &d.cfg.Log.Sessions, word("both", "close", "none"))
 	if q.Drain != 0 {
 		d.cfg.Drain = q.Drain
 		src.flag("--drain").report(checkDuration(q.Drain.String(), q.Drain))
@@ -46,8 +46,8 @@ func Balanced(q Quick) (*Config, error) {
 
 func (s *source) flag(name string) place { return place{src: s, key: name} }
 
-// flag parses a flag's text, if there is any.
-func flag[T any](src *source, name, s string, dst *T, parse func(string) (T, error)) {
+// given parses a flag's text, if there is any.
+func given[T any](src *source, name, s string, dst *T, parse func(string) (T, error)) {
 	if s == "" {
 		return
 	}
@@ -98,8 +98,8 @@ func (q Quick) route(d *draft) {
 			r.Origins = append(r.Origins, o)
 		}
 	}
-	flag(d.src, "--policy", q.Policy, &r.Balance.Policy, parsePolicyFlag)
-	flag(d.src, "--sticky-cookie", q.StickyCookie, &r.Balance.StickyCookie, parseCookie)
+	given(d.src, "--policy", q.Policy, &r.Balance.Policy, parsePolicyFlag)
+	given(d.src, "--sticky-cookie", q.StickyCookie, &r.Balance.StickyCookie, parseCookie)
 	d.routes = append(d.routes, r)
 }
 

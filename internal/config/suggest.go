@@ -16,19 +16,32 @@ func names(members []member) string {
 	return strings.Join(known, ", ")
 }
 
-// suggest answers an unknown key with the one that was meant or, when none is
-// near, with all there are.
-func suggest(name string, members []member) string {
-	best, nearest := "", 1+max(1, len(name)/3)
-	for _, m := range members {
-		if d := distance(strings.ToLower(name), m.name); d < nearest {
-			best, nearest = m.name, d
-		}
+// shape is what a mapping looks like, for one who wrote something else.
+func shape(members []member) string {
+	if len(members) == 1 {
+		return "{" + members[0].name + ": ...}"
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %s?", best)
+	return "a mapping of " + names(members)
+}
+
+// suggest answers an unknown key with the one that was meant or, when none was,
+// with all there are.
+func suggest(meant string, members []member) string {
+	if meant != "" {
+		return fmt.Sprintf("did you mean %s?", meant)
 	}
 	return "known here: " + names(members)
+}
+
+// nearest is the key that name is a slip of; "" if there is none.
+func nearest(name string, members []member) string {
+	best, least := "", 1+max(1, len(name)/3)
+	for _, m := range members {
+		if d := distance(strings.ToLower(name), m.name); d < least {
+			best, least = m.name, d
+		}
+	}
+	return best
 }
 
 // distance counts the bytes to insert, delete, replace or swap with their

@@ -53,14 +53,18 @@ func (v value) object(members ...member) keys {
 	present := keys{}
 	entries, ok := v.entries()
 	if !ok {
-		v.errorf("is %s; write a mapping of %s", kind(v.node), names(members))
+		v.errorf("is %s; write %s", kind(v.node), shape(members))
 		return present
 	}
 	for _, e := range entries {
 		i := slices.IndexFunc(members, func(m member) bool { return m.name == e.name })
 		switch {
 		case i < 0:
-			e.at.errorf("unknown key; %s", suggest(e.name, members))
+			meant := nearest(e.name, members)
+			e.at.errorf("unknown key; %s", suggest(meant, members))
+			if !present.has(meant) {
+				present[meant] = e.at // nobody need say that it is missing
+			}
 		case members[i].decode == nil:
 			e.at.errorf("is not in this version")
 			present[e.name] = e.at
@@ -90,7 +94,7 @@ func (v value) entries() ([]entry, bool) {
 		at := tokenPlace(v.src, n.Key.GetToken())
 		at.key = v.under(readable(name)).key
 		if first, twice := seen[name]; twice {
-			at.errorf("is given twice; first in %v", first)
+			at.errorf("is given twice (first: %v)", first)
 			continue
 		}
 		seen[name] = at
@@ -123,7 +127,7 @@ func (v value) text() (string, bool) {
 	case *ast.LiteralNode:
 		raw = n.Value.Value
 	case *ast.NullNode:
-		v.errorf(`is empty; write "" if that is meant`)
+		v.errorf("has no value")
 		return "", false
 	case ast.ScalarNode:
 		raw = n.GetToken().Value
