@@ -86,12 +86,23 @@ func isHost(s string) bool {
 func parseHost(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), "1"
+		host, port = unbracket(s), "1"
 	}
-	if _, err := parsePort(port, 1); err != nil || s != "" && !isHost(host) {
+	_, err = parsePort(port, 1)
+	if bareV6 := host == s && strings.Contains(s, ":"); err != nil || bareV6 || s != "" && !isHost(host) {
 		return "", fmt.Errorf("%q is not a host; write chat.example.com or chat.example.com:8443", s)
 	}
 	return s, nil
+}
+
+// unbracket gives the IPv6 address in brackets; what is none stays as it is.
+func unbracket(s string) string {
+	if inner, ok := strings.CutPrefix(s, "["); ok && strings.Contains(s, ":") {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			return inner
+		}
+	}
+	return s
 }
 
 // parsePrefix accepts a network or a single address.

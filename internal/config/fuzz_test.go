@@ -12,7 +12,8 @@ import (
 
 // FuzzParse holds two promises: whatever a file holds it is accepted or refused
 // with places, never a panic; and what is accepted prints as a file that is the
-// same configuration.
+// same configuration. Run it with -fuzzminimizetime 20x: to shorten each find
+// takes longer than to find it.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(reference))
 	files, _ := filepath.Glob("testdata/good/*.yaml")

@@ -12,7 +12,7 @@ import (
 
 // parseMatchHost accepts a host that requests are compared with.
 func parseMatchHost(s string) (string, error) {
-	host := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	host := unbracket(s)
 	switch {
 	case s == "" || isHost(host):
 		return strings.ToLower(host), nil
@@ -132,7 +132,7 @@ func parseOrigin(s string) (string, error) {
 		return "", fmt.Errorf("%q is more than an origin; write %s://%s", s, u.Scheme, strings.ToLower(u.Host))
 	}
 	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if !isHost(host) || strings.HasSuffix(u.Host, ":") {
+	if !isHost(host) || strings.Contains(host, "%") || strings.HasSuffix(u.Host, ":") {
 		return "", fmt.Errorf("%q is not an origin; write https://app.example.com, self or *", s)
 	}
 	if port != "" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -137,7 +138,7 @@ func (v value) text() (string, bool) {
 	}
 	s, err := expand(raw, v.src.env)
 	if err == nil && strings.ContainsFunc(s, isControl) {
-		err = fmt.Errorf("%q holds a control character", s)
+		err = errors.New("holds a control character") // not repeated: it may be a token
 	}
 	return s, v.report(err)
 }
