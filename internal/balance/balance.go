@@ -1,0 +1,180 @@
+package balance
+
+import (
+	"math/rand/v2"
+)
+
+// Candidate is an instance as the policies see it.
+type Candidate struct {
+	ID       uint64  // names it; the same for as long as its address is the same
+	Weight   int     // its share; at least 1
+	Sessions int     // under way
+	Load     float64 // its sessions, busy ones counting more; see Score
+	Ramp     float64 // under 1: new, to be taken with that probability only
+	Usable   bool    // up, under its cap, not tried yet
+}
+
+// Policy chooses an instance.
+type Policy interface {
+	// Pick gives the index of a usable candidate, or -1 when there is none.
+	// key is what hash policies hash; the others don't look at it.
+	Pick(cs []Candidate, key uint64, r *rand.Rand) int
+}
+
+// New gives the policy of that name: round_robin, random, least_sessions,
+// least_load or hash. It gives nil for any other.
+func New(name string) Policy {
+	switch name {
+	case "round_robin":
+		return &roundRobin{credit: map[uint64]int{}}
+	case "random":
+		return random{}
+	case "least_sessions":
+		return least{full: true, cost: func(c *Candidate) float64 { return float64(c.Sessions) }}
+	case "least_load":
+		return least{cost: func(c *Candidate) float64 { return c.Load }}
+	case "hash":
+		return rendezvous{}
+	}
+	return nil
+}
+
+// roundRobin takes turns, smoothly by weight: each turn every candidate gains
+// its weight, the richest is taken and pays the sum.
+type roundRobin struct{ credit map[uint64]int }
+
+func (p *roundRobin) Pick(cs []Candidate, _ uint64, _ *rand.Rand) int {
+	best, sum := -1, 0
+	for i := range cs {
+		c := &cs[i]
+		if !c.Usable {
+			continue
+		}
+		p.credit[c.ID] += c.Weight
+		sum += c.Weight
+		if best < 0 || p.credit[c.ID] > p.credit[cs[best].ID] {
+			best = i
+		}
+	}
+	if best >= 0 {
+		p.credit[cs[best].ID] -= sum
+	}
+	p.forget(cs)
+	return best
+}
+
+// forget drops the credit of instances that are no more.
+func (p *roundRobin) forget(cs []Candidate) {
+	if len(p.credit) <= len(cs) {
+		return
+	}
+	have := make(map[uint64]bool, len(cs))
+	for i := range cs {
+		have[cs[i].ID] = true
+	}
+	for id := range p.credit {
+		if !have[id] {
+			delete(p.credit, id)
+		}
+	}
+}
+
+// random takes any, by weight.
+type random struct{}
+
+func (random) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+	sum := 0
+	for i := range cs {
+		if cs[i].Usable {
+			sum += cs[i].Weight
+		}
+	}
+	return nth(cs, sum, r)
+}
+
+// nth takes a random candidate among those usable, whose weights add up to sum.
+func nth(cs []Candidate, sum int, r *rand.Rand) int {
+	if sum == 0 {
+		return -1
+	}
+	n := r.IntN(sum)
+	for i := range cs {
+		if !cs[i].Usable {
+			continue
+		}
+		if n -= cs[i].Weight; n < 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// least takes the candidate of the least cost for its weight: of all with
+// full, else of two taken at random, which needs no fresh figures to spread
+// well. A session that is about to be added counts already, so that weights
+// hold among the empty.
+type least struct {
+	cost func(*Candidate) float64
+	full bool
+}
+
+func (p least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+	ready, usable := 0, 0
+	var held [64]bool // candidates too new for this session
+	for i := range cs {
+		if !cs[i].Usable {
+			continue
+		}
+		usable++
+		if cs[i].Ramp < 1 && i < len(held) && r.Float64() >= cs[i].Ramp {
+			held[i] = true
+			continue
+		}
+		ready++
+	}
+	if usable == 0 {
+		return -1
+	}
+	skip := func(i int) bool { return !cs[i].Usable || ready > 0 && i < len(held) && held[i] }
+	n := ready
+	if n == 0 {
+		n = usable
+	}
+	if p.full || n <= 2 {
+		return p.of(cs, skip, r)
+	}
+	a := r.IntN(n)
+	b := r.IntN(n - 1)
+	if b >= a {
+		b++
+	}
+	k := -1
+	return p.of(cs, func(i int) bool {
+		if skip(i) {
+			return true
+		}
+		k++
+		return k != a && k != b
+	}, r)
+}
+
+// of takes the least of those not skipped; among equals, any.
+func (p least) of(cs []Candidate, skip func(int) bool, r *rand.Rand) int {
+	best, equals := -1, 1
+	var lowest float64
+	for i := range cs {
+		if skip(i) {
+			continue
+		}
+		cost := (p.cost(&cs[i]) + 1) / float64(cs[i].Weight)
+		switch {
+		case best < 0 || cost < lowest:
+			best, lowest, equals = i, cost, 1
+		case cost == lowest:
+			if equals++; r.IntN(equals) == 0 {
+				best = i
+			}
+		}
+	}
+	return best
+}

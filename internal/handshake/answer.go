@@ -1,0 +1,140 @@
+package handshake
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// MaxHead is the most that a head may take, request or answer, in bytes.
+const MaxHead = 16 << 10
+
+// Answer is an instance's 101, judged and found good.
+type Answer struct {
+	Protocol   string // the subprotocol chosen, if any
+	Extensions string // as it came, if any
+	Deflate    bool   // permessage-deflate is in use
+	Header     Header // its other fields, hop-by-hop ones removed
+}
+
+// The ways in which an instance's answer is no answer.
+var (
+	ErrHead     = errors.New("malformed answer head")
+	ErrHeadSize = errors.New("answer head over 16 KiB")
+	ErrNot101   = errors.New("the answer is not 101")
+)
+
+// HeadEnd finds the end of a head in p: the bytes of it with its empty line, 0
+// when that is not there yet, or ErrHeadSize.
+func HeadEnd(p []byte) (int, error) {
+	if i := bytes.Index(p[:min(len(p), MaxHead)], []byte("\r\n\r\n")); i >= 0 {
+		return i + 4, nil
+	}
+	if len(p) >= MaxHead {
+		return 0, ErrHeadSize
+	}
+	return 0, nil
+}
+
+// Status reads the status of an answer's head, which must be HTTP/1.1 or 1.0.
+func Status(head []byte) (int, error) {
+	line, _, _ := bytes.Cut(head, []byte("\r\n"))
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[7] != '1' && line[7] != '0' || line[8] != ' ' {
+		return 0, ErrHead
+	}
+	if len(line) > 12 && line[12] != ' ' {
+		return 0, ErrHead
+	}
+	n, err := strconv.ParseUint(string(line[9:12]), 10, 16)
+	if err != nil || n < 100 {
+		return 0, ErrHead
+	}
+	return int(n), nil
+}
+
+// Accept holds the head of an instance's answer against what was asked with
+// key (RFC 6455, section 4.1). The error says what was wrong; nothing may be
+// tunnelled then.
+func (o *Offer) Accept(head []byte, key string) (*Answer, error) {
+	status, err := Status(head)
+	if err != nil {
+		return nil, err
+	}
+	if status != 101 {
+		return nil, ErrNot101
+	}
+	if head[7] != '1' {
+		return nil, errors.New("101 in HTTP/1.0")
+	}
+	h, err := parseFields(head)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(h["Upgrade"]) != 1 || !strings.EqualFold(h["Upgrade"][0], "websocket"):
+		return nil, errors.New("101 whose Upgrade is not websocket")
+	case !hasToken(h["Connection"], "upgrade"):
+		return nil, errors.New("101 whose Connection does not name upgrade")
+	case len(h["Sec-Websocket-Accept"]) != 1 || h["Sec-Websocket-Accept"][0] != AcceptKey(key):
+		return nil, errors.New("101 whose Sec-WebSocket-Accept does not answer the key")
+	case has(h, "Transfer-Encoding") || has(h, "Content-Length") && h["Content-Length"][0] != "0":
+		return nil, errors.New("101 with a body")
+	}
+	return o.negotiated(h)
+}
+
+// negotiated judges the subprotocol and the extensions of a 101.
+func (o *Offer) negotiated(h Header) (*Answer, error) {
+	a := &Answer{Header: Pass(h)}
+	if p := h["Sec-Websocket-Protocol"]; len(p) > 0 {
+		if len(p) > 1 || !contains(o.Protocols, p[0]) {
+			return nil, errors.New("101 with a subprotocol that was not offered")
+		}
+		a.Protocol = p[0]
+	}
+	if lines := h["Sec-Websocket-Extensions"]; len(lines) > 0 {
+		exts, ok := parseExtensions(strings.Join(lines, ","))
+		if !ok || len(exts) != 1 || exts[0].name != deflate || len(o.Deflate) == 0 || !exts[0].validAnswer(o.Deflate) {
+			return nil, errors.New("101 with an extension that was not offered")
+		}
+		a.Extensions, a.Deflate = exts[0].raw, true
+	}
+	return a, nil
+}
+
+// parseFields reads the fields of a head strictly: CRLF alone ends a line, no
+// folding, no space before the colon.
+func parseFields(head []byte) (Header, error) {
+	lines := strings.Split(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n")
+	h := make(Header, len(lines))
+	for _, line := range lines[1:] {
+		name, value, ok := strings.Cut(line, ":")
+		value = trim(value)
+		if !ok || !isToken(name) || !isValue(value) {
+			return nil, ErrHead
+		}
+		name = canonical(name)
+		h[name] = append(h[name], value)
+	}
+	return h, nil
+}
+
+// Append appends the 101 that the client gets: the proxy's accept for the
+// client's own key, what was negotiated, the instance's other fields, and
+// extra ones, a cookie for instance.
+func (a *Answer) Append(b []byte, o *Offer, extra ...[2]string) []byte {
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+	b = appendField(b, "Sec-WebSocket-Accept", AcceptKey(o.Key))
+	if a.Protocol != "" {
+		b = appendField(b, "Sec-WebSocket-Protocol", a.Protocol)
+	}
+	if a.Extensions != "" {
+		b = appendField(b, "Sec-WebSocket-Extensions", a.Extensions)
+	}
+	b = appendFields(b, a.Header)
+	for _, f := range extra {
+		b = appendField(b, f[0], f[1])
+	}
+	return append(b, "\r\n"...)
+}

@@ -1,0 +1,84 @@
+package handshake
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"slices"
+	"strings"
+)
+
+// NewKey makes a Sec-WebSocket-Key of 16 random bytes.
+func NewKey(random [16]byte) string { return base64.StdEncoding.EncodeToString(random[:]) }
+
+// AcceptKey is the Sec-WebSocket-Accept that answers key (RFC 6455, section
+// 4.2.2).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Forward says what the proxy's own request to an instance carries.
+type Forward struct {
+	Target string // path and query, as they stand in the request line
+	Host   string
+	Key    string // the proxy's own, from NewKey
+	Header Header // fields of the client's that go on, and those that are set; see Pass
+}
+
+// Pass gives the client's fields that may go on to an instance: no hop-by-hop
+// ones, none of the handshake's own, and none that Sluice sets (Sluice-*).
+func Pass(h Header) Header {
+	out := make(Header, len(h)+6)
+	for name, values := range h {
+		if passes(name, h) && !strings.HasPrefix(name, "Sluice-") {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// AppendRequest appends the request that asks an instance for what o offers.
+func (o *Offer) AppendRequest(b []byte, f *Forward) []byte {
+	b = append(b, "GET "...)
+	b = append(b, f.Target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", f.Host)
+	b = append(b, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"...)
+	b = appendField(b, "Sec-WebSocket-Key", f.Key)
+	if len(o.Protocols) > 0 {
+		b = appendField(b, "Sec-WebSocket-Protocol", strings.Join(o.Protocols, ", "))
+	}
+	if len(o.Deflate) > 0 {
+		b = appendField(b, "Sec-WebSocket-Extensions", strings.Join(o.Deflate, ", "))
+	}
+	b = appendFields(b, f.Header)
+	return append(b, "\r\n"...)
+}
+
+// appendFields appends h sorted by name, so that an instance sees the same
+// head for the same request.
+func appendFields(b []byte, h Header) []byte {
+	var room [32]string
+	names := room[:0]
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, v := range h[name] {
+			b = appendField(b, spelling(name), v)
+		}
+	}
+	return b
+}
+
+// appendField appends one field; one that could break the head is left out.
+func appendField(b []byte, name, value string) []byte {
+	if !isValue(value) {
+		return b
+	}
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
