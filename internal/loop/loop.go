@@ -1,0 +1,247 @@
+package loop
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Task is work for a loop, posted from anywhere.
+type Task interface {
+	Run(l *Loop)
+}
+
+// Options adjust a Group.
+type Options struct {
+	Loops  int  // 0: one per usable core
+	Stream bool // use the stream transport everywhere
+	// Panicked is told of a panic in a handler or a task, after which the
+	// connection concerned is closed. It is called on the loop. Nil: the
+	// panic goes on.
+	Panicked func(v any, stack []byte)
+}
+
+// Group is a set of loops that share the work. Its methods may be called by
+// any goroutine.
+type Group struct {
+	loops  []*Loop
+	stream bool
+	wg     sync.WaitGroup // the loops' and the streams' goroutines
+}
+
+// Start makes and runs the loops. It raises GOMAXPROCS by one, so that a
+// handshake finds a processor while every loop is busy.
+func Start(o Options) (*Group, error) {
+	if o.Loops <= 0 {
+		o.Loops = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(o.Loops + 1)
+	}
+	g := &Group{stream: o.Stream || !rawAvailable}
+	for i := range o.Loops {
+		l, err := newLoop(g, i, o)
+		if err != nil {
+			g.Stop()
+			return nil, fmt.Errorf("event loop: %w", err)
+		}
+		g.loops = append(g.loops, l)
+		g.wg.Add(1)
+		go l.run()
+	}
+	return g, nil
+}
+
+// Loops gives the loops, in order of their Index. The slice is read-only.
+func (g *Group) Loops() []*Loop { return g.loops }
+
+// Pick gives the loop for a new session: the less busy of two.
+func (g *Group) Pick() *Loop {
+	n := len(g.loops)
+	a := g.loops[rand.IntN(n)]
+	if n == 1 {
+		return a
+	}
+	b := g.loops[(a.Index+1+rand.IntN(n-1))%n]
+	if b.conns.Load() < a.conns.Load() {
+		return b
+	}
+	return a
+}
+
+// Stop ends the loops and waits for their goroutines. Connections still open
+// are closed without a word.
+func (g *Group) Stop() {
+	for _, l := range g.loops {
+		l.Post(stopTask{})
+	}
+	g.wg.Wait()
+}
+
+type stopTask struct{}
+
+func (stopTask) Run(l *Loop) { l.stopping = true }
+
+// Loop is one event loop. Only Post, Index and Conns may be used by other
+// goroutines.
+type Loop struct {
+	Index int // its place in the group
+
+	group    *Group
+	panicked func(any, []byte)
+	base     time.Time
+	conns    atomic.Int64 // connections it has
+
+	mu     sync.Mutex // guards queue
+	queue  []Task
+	asleep atomic.Bool // the loop waits, or is about to
+
+	// Owned by the loop.
+	now      time.Duration // since base, read once a round
+	poll     poller
+	wheel    wheel
+	in       []byte // every raw read lands here
+	lent     buffers
+	tasks    []Task  // the queue's other half
+	ready    []*Conn // connections with something to tell that no event tells
+	readyTwo []*Conn
+	streams  map[*stream]struct{}
+	rng      *rand.ChaCha8
+	stopping bool
+}
+
+func newLoop(g *Group, index int, o Options) (*Loop, error) {
+	var seed [32]byte
+	crand.Read(seed[:])
+	l := &Loop{
+		Index: index, group: g, panicked: o.Panicked, base: time.Now(),
+		in: make([]byte, inSize), streams: map[*stream]struct{}{}, rng: rand.NewChaCha8(seed),
+	}
+	return l, l.poll.open(g.stream)
+}
+
+// Post has t run on the loop, soon and in order. It may be called by any
+// goroutine and never blocks; the order of one caller's posts is kept.
+func (l *Loop) Post(t Task) {
+	l.mu.Lock()
+	l.queue = append(l.queue, t)
+	l.mu.Unlock()
+	if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) {
+		l.poll.wake()
+	}
+}
+
+// Conns tells how many connections the loop has. Any goroutine may ask.
+func (l *Loop) Conns() int { return int(l.conns.Load()) }
+
+// Now is the loop's time, read once a round: a duration since it was made.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Time gives the wall clock's view of a loop time.
+func (l *Loop) Time(t time.Duration) time.Time { return l.base.Add(t) }
+
+// Arm has owner told through t no later than when.
+func (l *Loop) Arm(t *Timer, owner Expirer, when time.Duration) { l.wheel.arm(t, owner, when) }
+
+// Disarm takes t off the wheel.
+func (l *Loop) Disarm(t *Timer) { l.wheel.stop(t) }
+
+// MaskKey gives four unpredictable bytes (RFC 6455, section 10.3).
+func (l *Loop) MaskKey() (key [4]byte) {
+	binary.LittleEndian.PutUint32(key[:], uint32(l.rng.Uint64()))
+	return key
+}
+
+// Random gives 64 unpredictable bits.
+func (l *Loop) Random() uint64 { return l.rng.Uint64() }
+
+// run is the whole life of a loop.
+func (l *Loop) run() {
+	defer l.group.wg.Done()
+	for !l.stopping {
+		l.now = time.Since(l.base)
+		l.runTasks()
+		l.runReady()
+		l.wheel.advance(l.now)
+		l.poll.events(l, l.idle())
+	}
+	l.poll.close(l)
+	for s := range l.streams {
+		s.abort()
+	}
+}
+
+// idle tells whether the loop has nothing to do until an event or a post, and
+// has said so to Post.
+func (l *Loop) idle() bool {
+	if len(l.ready) > 0 || l.stopping {
+		return false
+	}
+	l.asleep.Store(true)
+	l.mu.Lock()
+	none := len(l.queue) == 0
+	l.mu.Unlock()
+	if !none {
+		l.asleep.Store(false)
+	}
+	return none
+}
+
+func (l *Loop) runTasks() {
+	l.mu.Lock()
+	l.tasks, l.queue = l.queue, l.tasks[:0]
+	l.mu.Unlock()
+	for i, t := range l.tasks {
+		l.tasks[i] = nil
+		l.runTask(t)
+	}
+}
+
+func (l *Loop) runTask(t Task) {
+	if l.panicked != nil {
+		defer l.recovered(nil)
+	}
+	t.Run(l)
+}
+
+// runReady tells what was put off so that callbacks do not nest.
+func (l *Loop) runReady() {
+	l.ready, l.readyTwo = l.readyTwo[:0], l.ready
+	for i, c := range l.readyTwo {
+		l.readyTwo[i] = nil
+		c.flags &^= flagReady
+		l.serve(c, evReady)
+	}
+}
+
+// later puts c among those that are served next round.
+func (l *Loop) later(c *Conn) {
+	if c.flags&flagReady == 0 {
+		c.flags |= flagReady
+		l.ready = append(l.ready, c)
+	}
+}
+
+// serve hands events to a connection. A panic in its handler ends it alone.
+func (l *Loop) serve(c *Conn, ev uint8) {
+	if l.panicked != nil {
+		defer l.recovered(c)
+	}
+	c.served(ev)
+}
+
+func (l *Loop) recovered(c *Conn) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	l.panicked(v, debug.Stack())
+	if c != nil && c.flags&flagGone == 0 {
+		defer func() { _ = recover() }() // the handler is broken; the loop goes on
+		c.fail(errPanic)
+	}
+}

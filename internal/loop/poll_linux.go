@@ -1,0 +1,186 @@
+//go:build linux && !streamonly
+
+package loop
+
+import (
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const rawAvailable = true
+
+const (
+	batch     = 128 // events a round
+	slotWake  = 0
+	slotTimer = 1
+)
+
+// poller waits on epoll. The epoll descriptor is itself parked in the Go
+// runtime's poller, so that a waiting loop holds no thread.
+type poller struct {
+	epfd, wakefd, timerfd int
+	file                  *os.File
+	park                  syscall.RawConn
+	wait                  func(uintptr) bool // made once: no allocation a round
+	n                     int
+	found                 [batch]unix.EpollEvent
+	slots                 []slot
+	free                  []uint32
+	armed                 time.Duration // when the timer descriptor fires, 0 for never
+}
+
+// slot is where an event finds its connection. gen tells a reused slot from
+// the one that an old event means.
+type slot struct {
+	conn *Conn
+	gen  uint32
+}
+
+func (p *poller) open(bool) error {
+	var err error
+	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	if p.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return err
+	}
+	p.slots = make([]slot, 2)
+	for s, fd := range []int{slotWake: p.wakefd, slotTimer: p.timerfd} {
+		if err = p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN, uint32(s)); err != nil {
+			return err
+		}
+	}
+	if err = unix.SetNonblock(p.epfd, true); err != nil {
+		return err
+	}
+	p.file = os.NewFile(uintptr(p.epfd), "epoll")
+	if p.park, err = p.file.SyscallConn(); err != nil {
+		return err
+	}
+	p.wait = func(uintptr) bool { p.n = p.look(); return p.n > 0 }
+	return nil
+}
+
+func (p *poller) control(op, fd int, events uint32, s uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(s), Pad: int32(p.slots[s].gen)}
+	_, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epfd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// look collects events without waiting.
+func (p *poller) look() int {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&p.found[0])), batch, 0, 0, 0)
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// wake ends a wait. Any goroutine may call it.
+func (p *poller) wake() {
+	one := uint64(1)
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(p.wakefd), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+// events serves what has happened; with block it waits for something.
+func (p *poller) events(l *Loop, block bool) {
+	p.n = p.look()
+	if p.n == 0 && block {
+		p.arm(l)
+		if p.park.Read(p.wait) != nil {
+			return
+		}
+	}
+	l.asleep.Store(false)
+	l.now = time.Since(l.base)
+	for i := range p.found[:p.n] {
+		ev := &p.found[i]
+		switch ev.Fd {
+		case slotWake:
+			p.drain(p.wakefd)
+		case slotTimer:
+			p.drain(p.timerfd)
+			p.armed = 0
+		default:
+			if s := p.slots[ev.Fd]; s.conn != nil && s.gen == uint32(ev.Pad) {
+				l.serve(s.conn, kinds(ev.Events))
+			}
+		}
+	}
+}
+
+func kinds(events uint32) (ev uint8) {
+	if events&unix.EPOLLIN != 0 {
+		ev |= evRead
+	}
+	if events&unix.EPOLLOUT != 0 {
+		ev |= evWrite
+	}
+	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		ev |= evHup
+	}
+	return ev
+}
+
+func (p *poller) drain(fd int) {
+	var n uint64
+	syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&n)), 8)
+}
+
+// arm sets the timer descriptor to when the wheel is due, if that is earlier
+// than what it is set to.
+func (p *poller) arm(l *Loop) {
+	wait, ok := l.wheel.until(l.now)
+	if !ok {
+		return
+	}
+	when := l.now + wait
+	if p.armed != 0 && p.armed <= when {
+		return
+	}
+	p.armed = when
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(when-time.Since(l.base), 1)))}
+	_ = unix.TimerfdSettime(p.timerfd, 0, &spec, nil)
+}
+
+// add gives c a slot and watches its descriptor.
+func (p *poller) add(c *Conn, events uint32) error {
+	if k := len(p.free) - 1; k >= 0 {
+		c.slot, p.free = p.free[k], p.free[:k]
+	} else {
+		c.slot = uint32(len(p.slots))
+		p.slots = append(p.slots, slot{})
+	}
+	p.slots[c.slot].conn = c
+	return p.control(unix.EPOLL_CTL_ADD, int(c.fd), events, c.slot)
+}
+
+// remove frees c's slot. The descriptor is off epoll already or about to close.
+func (p *poller) remove(c *Conn) {
+	s := &p.slots[c.slot]
+	s.conn = nil
+	s.gen++
+	p.free = append(p.free, c.slot)
+}
+
+// close closes every connection and the poller's own descriptors.
+func (p *poller) close(*Loop) {
+	for _, s := range p.slots {
+		if s.conn != nil {
+			s.conn.Close()
+		}
+	}
+	p.file.Close()
+	unix.Close(p.wakefd)
+	unix.Close(p.timerfd)
+}
