@@ -1,0 +1,299 @@
+package relay
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// farewell is how long an instance that was told 1001 may still speak before
+// its client is told too.
+const farewell = time.Second
+
+// closed is a close frame from one of the ends. It goes on to the other as it
+// came, unless the instance means that it goes away itself.
+func (s *session) closed(from, to *side, frame []byte, head int) {
+	var room [ws.MaxControl]byte
+	payload := room[:copy(room[:], frame[head:])]
+	if h := &from.in.Header; h.Masked {
+		ws.Mask(payload, h.Key, 0)
+	}
+	code, reason, err := ws.ParseClose(payload)
+	if err != nil {
+		s.violated(from, err)
+		return
+	}
+	from.gotClose, from.deaf, from.frameAt = true, true, 0
+	first := !s.client.gotClose || !s.leg.gotClose
+	if first && !from.sentClose {
+		s.last = lastWord{reason: string(reason), side: s.name(from), code: code}
+	}
+	switch {
+	case from == &s.leg && s.phase == parting:
+		s.echoClose(code)
+		s.tellClient()
+	case from == &s.leg && !to.sentClose && !to.gotClose && s.route.lossCode(code):
+		s.echoClose(code)
+		s.lose("the instance goes away", false)
+	case from == &s.client && s.phase == lost:
+		s.tellClient()
+	default:
+		if !to.sentClose {
+			to.conn.Write(frame)
+			to.sentClose = true
+		}
+		if s.phase != parting {
+			s.finish()
+		}
+	}
+}
+
+func (s *session) name(x *side) string {
+	if x == &s.client {
+		return "client"
+	}
+	return "upstream"
+}
+
+// echoClose answers the instance's close.
+func (s *session) echoClose(code uint16) {
+	if !s.leg.sentClose {
+		s.closeLeg(code)
+	}
+}
+
+// closeLeg tells the instance code, where the leg is between frames; else the
+// leg is cut, because nothing may follow half a frame.
+func (s *session) closeLeg(code uint16) {
+	if !s.leg.conn.Live() || s.leg.sentClose {
+		return
+	}
+	if s.client.in.InFrame() {
+		s.leg.conn.Abort()
+		return
+	}
+	key := s.loop().MaskKey()
+	var room [ws.MaxHeader + ws.MaxControl]byte
+	s.leg.conn.Write(ws.AppendClose(room[:0], code, "", &key))
+	s.leg.sentClose = true
+}
+
+// schedule has an open session leave at a time of its own.
+func (s *session) schedule(w *Leaving) {
+	if s.phase == opening {
+		s.leg.conn.Abort()
+		s.refuse(503, "going_away", w.Reason)
+		return
+	}
+	if s.phase != open && s.phase != scheduled {
+		return
+	}
+	spread := w.Spread
+	if w.Failover {
+		spread = s.route.Failover.Spread
+	}
+	s.phase = scheduled
+	s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
+	s.until = s.now() + s.someOf(spread)
+	s.loop().Arm(&s.timer, s, s.until)
+}
+
+// someOf gives a random part of spread.
+func (s *session) someOf(spread time.Duration) time.Duration {
+	if spread <= 0 {
+		return 0
+	}
+	return time.Duration(s.loop().Random() % uint64(spread))
+}
+
+// leave ends the session in good order: the instance is told 1001, what it
+// still says is relayed, then the client is told w.
+func (s *session) leave(w lastWord) {
+	s.last = w
+	s.closeLeg(ws.CodeGoingAway)
+	if !s.leg.conn.Live() || s.leg.gotClose {
+		s.tellClient()
+		return
+	}
+	s.phase = parting
+	s.client.conn.Resume()
+	s.until = s.now() + min(farewell, s.route.Timeouts.Close)
+	s.loop().Arm(&s.timer, s, s.until)
+}
+
+// lose ends a session whose leg is lost: the client is closed with a code that
+// makes it come back, at a time of its own, so that the clients of an instance
+// don't all come back at once. cut has the leg reset.
+//
+// Keeping the client (failover.client: keep) begins here, in place of closing.
+func (s *session) lose(reason string, cut bool) {
+	if cut {
+		s.leg.conn.Abort()
+	}
+	if s.phase >= lost {
+		s.settle(&s.leg)
+		return
+	}
+	s.leg.deaf = true
+	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
+	if s.leg.in.InMessage() {
+		s.last.code = ws.CodeInternal
+	}
+	if s.leg.in.InFrame() {
+		s.tellClient()
+		return
+	}
+	s.phase = lost
+	if s.leg.gotEOF {
+		s.leg.conn.Close()
+	}
+	s.client.conn.Resume()
+	s.until = s.now() + s.someOf(s.route.Failover.Spread)
+	s.loop().Arm(&s.timer, s, s.until)
+}
+
+// violated ends a session one side of which broke the protocol: it is told so.
+func (s *session) violated(from *side, err error) {
+	w := lastWord{reason: err.Error(), side: s.name(from), code: ws.CodeProtocolError}
+	var v *ws.Violation
+	if errors.As(err, &v) {
+		w.code, w.reason = v.Code, v.What
+	}
+	s.last = w
+	s.fault(from)
+}
+
+// fault ends a session because of what came from one side; s.last says why.
+// Nothing more is taken from there.
+func (s *session) fault(from *side) {
+	from.deaf, from.frameAt = true, 0
+	if from == &s.client {
+		s.leave(s.last)
+		return
+	}
+	s.closeLeg(s.last.code)
+	s.leg.conn.CloseWrite()
+	s.tellClient()
+}
+
+// tellClient closes the client with s.last, where it is between frames; else
+// it is cut.
+func (s *session) tellClient() {
+	switch {
+	case !s.client.conn.Live():
+	case s.leg.in.InFrame() && !s.client.sentClose:
+		s.last.code = 0
+		s.client.conn.Abort()
+	case !s.client.sentClose:
+		var room [ws.MaxHeader + ws.MaxControl]byte
+		s.client.conn.Write(ws.AppendClose(room[:0], s.last.code, s.last.reason, nil))
+		s.client.sentClose = true
+	}
+	s.finish()
+}
+
+// finish waits for both ends of a session whose closing handshake is under
+// way, for so long.
+func (s *session) finish() {
+	if s.phase == ended {
+		return
+	}
+	if s.phase != closing {
+		s.phase = closing
+		s.until = s.now() + max(s.route.Timeouts.Close, time.Millisecond)
+		s.loop().Arm(&s.timer, s, s.until)
+	}
+	s.client.conn.Resume()
+	s.leg.conn.Resume()
+	s.settle(&s.client)
+	s.settle(&s.leg)
+}
+
+// settle takes the next step towards the end of one side. A server hangs up
+// first (RFC 6455, section 7.1.1): we do towards the client, and wait for the
+// instance.
+func (s *session) settle(x *side) {
+	if s.phase == ended {
+		return
+	}
+	if x.conn.Live() {
+		_, waits := x.conn.Stalled()
+		switch {
+		case s.phase == refusing && x.gotEOF, x.sentClose && x.gotEOF && !waits:
+			x.conn.Close()
+		case x == &s.client && x.sentClose && (x.gotClose || x.deaf):
+			x.conn.CloseWrite()
+		case s.client.gotEOF && s.leg.gotEOF && !waits, x == &s.leg && x.gotEOF && !s.client.conn.Live():
+			x.conn.Close()
+		}
+	}
+	if !s.client.conn.Live() && !s.leg.conn.Live() {
+		s.end()
+	}
+}
+
+// halfClosed passes a client's FIN on; the other direction flows on for a
+// while.
+func (s *session) halfClosed() {
+	s.last = lastWord{reason: "the client hung up", side: "client"}
+	s.leg.conn.CloseWrite()
+	s.finish()
+}
+
+// legEnded is the end of a leg without a close from it. A client that has
+// closed, or is about to be, gets its answer from us.
+func (s *session) legEnded(reason string) {
+	if s.client.gotClose || s.phase == parting {
+		s.leg.conn.Close()
+		s.tellClient()
+		return
+	}
+	s.lose(reason, false)
+}
+
+// clientGone ends a session whose client is no more.
+func (s *session) clientGone(reset bool, reason string) {
+	s.client.conn.Abort()
+	s.client.deaf = true
+	if !s.client.gotClose && s.phase < lost {
+		s.last = lastWord{reason: reason, side: "client"}
+	}
+	if reset && !s.leg.sentClose {
+		s.leg.conn.Abort()
+	}
+	s.closeLeg(ws.CodeGoingAway)
+	s.finish()
+}
+
+// due is called when the phase's time is up.
+func (s *session) due(now time.Duration) {
+	s.until = 0
+	switch s.phase {
+	case opening:
+		s.openingDue(now)
+	case scheduled:
+		s.leave(s.last)
+	case parting, lost:
+		s.tellClient()
+	case refusing, closing:
+		s.giveUp(now)
+	}
+}
+
+// giveUp ends what has not ended by itself, save a client that still reads.
+func (s *session) giveUp(now time.Duration) {
+	if s.leg.conn.Live() {
+		if s.leg.sentClose || s.leg.gotClose {
+			s.leg.conn.Close()
+		} else {
+			s.leg.conn.Abort()
+		}
+	}
+	if _, waits := s.client.conn.Stalled(); waits && s.client.conn.Live() && s.route.Timeouts.Write > 0 {
+		s.until = now + s.route.Timeouts.Close // timeouts.write judges it
+		return
+	}
+	s.client.conn.Close()
+	s.end()
+}

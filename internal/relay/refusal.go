@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+)
+
+// maxRefusal is how much of a refusal's body is passed on, in bytes.
+const maxRefusal = 64 << 10
+
+// refused passes an instance's refusal on: status, fields and body. p is all
+// that has come of it, and grows until the body is whole; eof tells that no
+// more will come.
+func (s *session) refused(p []byte, eof bool) (taken int) {
+	answer, done, err := readRefusal(p, eof)
+	switch {
+	case err != nil:
+		return s.badGateway(err, len(p))
+	case !done:
+		return 0
+	}
+	s.inst.Reached()
+	s.refuseWith(answer, "refused")
+	return len(p)
+}
+
+// readRefusal reads an HTTP answer and writes it again for the client. done is
+// false while it is not whole.
+func readRefusal(p []byte, eof bool) (answer []byte, done bool, err error) {
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
+	if err != nil {
+		return nil, false, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	whole := len(body) == maxRefusal || eof
+	endless := resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
+	if !whole && (err != nil || endless) {
+		return nil, false, nil
+	}
+	h := http.Header(handshake.Pass(resp.Header))
+	if resp.StatusCode == http.StatusUpgradeRequired {
+		copyField(h, resp.Header, "Sec-Websocket-Version")
+		h.Set("Upgrade", "websocket")
+	}
+	h.Set("Connection", "close")
+	if resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode) + "\r\n")
+	_ = h.Write(&b) // a bytes.Buffer takes all
+	b.WriteString("\r\n")
+	b.Write(body)
+	return b.Bytes(), true, nil
+}
+
+func copyField(to, from http.Header, name string) {
+	if v := from[name]; len(v) > 0 {
+		to[name] = v
+	}
+}

@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+)
+
+// Relay runs sessions on the loops of a group.
+type Relay struct {
+	group *loop.Group
+	fleet []fleet // by the loop's index; each belongs to its loop
+}
+
+// fleet is the sessions of one loop, a ring's head.
+type fleet struct {
+	first *session
+	n     int
+}
+
+// New makes a Relay on g.
+func New(g *loop.Group) *Relay {
+	return &Relay{group: g, fleet: make([]fleet, len(g.Loops()))}
+}
+
+// Request is a client that asked, in a well-formed way, to be upgraded.
+type Request struct {
+	Route  *Route
+	ID     uint64 // the session's, as instances see it in Sluice-Session
+	Client loop.Taken
+	Addr   netip.Addr // the client's, behind trusted proxies
+	Offer  *handshake.Offer
+	Target string           // path and query, without the part that the route strips
+	Host   string           // as the client wrote it
+	Header handshake.Header // what goes on to the instance
+	Pick   *upstream.Choice
+	Secure bool   // the client came over TLS
+	Done   func() // called once, on the loop, when the session has ended
+}
+
+// Start takes the client over. All that can still go wrong is told to the
+// client by the session.
+func (r *Relay) Start(q *Request) {
+	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, done: q.Done, begun: &beginning{req: q}}
+	s.client.in.Masked = true
+	r.group.Pick().Post((*starting)(s))
+}
+
+type starting session
+
+// Run begins the session on its loop.
+func (t *starting) Run(l *loop.Loop) {
+	s := (*session)(t)
+	s.started = l.Now()
+	s.secret = l.Random()
+	s.relay.fleet[l.Index].add(s)
+	if err := l.Attach(&s.client.conn, s, s.begun.req.Client); err != nil {
+		s.route.Log.Error("client not attached", "route", s.route.Name, "client", s.addr, "err", err)
+		s.end()
+		return
+	}
+	s.dial()
+}
+
+func (f *fleet) add(s *session) {
+	s.next = f.first
+	if f.first != nil {
+		f.first.prev = s
+	}
+	f.first = s
+	f.n++
+}
+
+func (f *fleet) remove(s *session) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		f.first = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.next, s.prev = nil, nil
+	f.n--
+}
+
+// Leaving says which sessions are to end, and how.
+type Leaving struct {
+	Instance *upstream.Instance // those of this instance; nil: all
+	Code     uint16             // what the clients are told
+	Reason   string
+	Spread   time.Duration // over which they are told; each at a time of its own
+	// Failover has the route's own spread used instead of Spread.
+	Failover bool
+}
+
+// Leave ends sessions: their instances are told 1001, and what these still
+// send is relayed; then the clients are told.
+func (r *Relay) Leave(w Leaving) {
+	for _, l := range r.group.Loops() {
+		l.Post(&leaveTask{r, w})
+	}
+}
+
+type leaveTask struct {
+	relay *Relay
+	Leaving
+}
+
+// Run walks the loop's sessions.
+func (t *leaveTask) Run(l *loop.Loop) {
+	for s := t.relay.fleet[l.Index].first; s != nil; {
+		next := s.next
+		if t.Instance == nil || s.inst == t.Instance {
+			s.schedule(&t.Leaving)
+		}
+		s = next
+	}
+}
+
+// Sessions counts the sessions there are, in whatever phase. It waits for
+// every loop.
+func (r *Relay) Sessions() int {
+	c := make(chan int, len(r.group.Loops()))
+	for _, l := range r.group.Loops() {
+		l.Post(&countTask{r, c})
+	}
+	n := 0
+	for range r.group.Loops() {
+		n += <-c
+	}
+	return n
+}
+
+type countTask struct {
+	relay *Relay
+	c     chan int
+}
+
+// Run tells the loop's part of the count.
+func (t *countTask) Run(l *loop.Loop) { t.c <- t.relay.fleet[l.Index].n }

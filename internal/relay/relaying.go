@@ -1,0 +1,227 @@
+package relay
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// relayFrom walks the frames at the start of p and sends them on as they came,
+// in as few writes as there are gaps. It tells how many bytes it took: not a
+// header or a control frame that p holds in part.
+//
+// Fast path: no allocation, one write for all whole frames and what is there of
+// the last one.
+func (s *session) relayFrom(from, to *side, p []byte) int {
+	run, at := 0, 0 // p[run:at] is judged and goes on
+	var messages uint64
+	waiting := false
+	for at < len(p) && !waiting {
+		before := from.in
+		piece, err := from.in.Next(p[at:])
+		if err != nil {
+			s.send(to, p[run:at])
+			s.count(from, messages, at)
+			s.violated(from, err)
+			return len(p)
+		}
+		switch piece.Kind {
+		case ws.More:
+			waiting = true
+		case ws.Data:
+			if piece.Start {
+				switch s.judge(from) {
+				case stop:
+					from.in = before // the frame does not go on: to is at a boundary
+					s.send(to, p[run:at])
+					s.count(from, messages, at)
+					s.fault(from)
+					return len(p)
+				case wait:
+					from.in = before
+					waiting = true
+					continue
+				}
+			}
+			if piece.End && from.in.MessageEnd() {
+				messages++
+			}
+			at += piece.N
+		case ws.Control:
+			frame := p[at : at+piece.N]
+			at += piece.N
+			if s.passes(from, frame, piece.Head) {
+				continue
+			}
+			s.send(to, p[run:at-piece.N])
+			run = at
+			if s.control(from, to, frame, piece.Head); from.deaf {
+				s.count(from, messages, at)
+				return len(p)
+			}
+		}
+	}
+	s.send(to, p[run:at])
+	s.count(from, messages, at)
+	s.afterwards(from, to, at < len(p))
+	return at
+}
+
+// send writes to a side that may still be told things.
+func (s *session) send(to *side, p []byte) {
+	if len(p) > 0 && !to.sentClose {
+		to.conn.Write(p)
+	}
+}
+
+// count adds what passed to the counters of session, route and instance.
+func (s *session) count(from *side, messages uint64, n int) {
+	d := ToUpstream
+	if from == &s.leg {
+		d = ToClient
+	}
+	at := s.loop().Index
+	from.bytes += uint64(n)
+	c := &s.route.Counters.cells[at]
+	c.bytes[d].Add(uint64(n))
+	if messages > 0 {
+		from.messages += messages
+		s.active = s.now()
+		c.messages[d].Add(messages)
+	}
+	s.inst.Traffic(at, messages, uint64(n))
+}
+
+// afterwards keeps the clocks and the back-pressure: partial tells that a
+// header or a control frame is there in part.
+func (s *session) afterwards(from, to *side, partial bool) {
+	switch {
+	case !from.in.InFrame() && !partial:
+		from.frameAt = 0
+	case from.frameAt == 0:
+		from.frameAt = s.now()
+		s.wake(from.frameAt, s.route.Timeouts.Frame)
+	}
+	if to.wantPing && !from.in.InFrame() {
+		s.ping(to)
+	}
+	if to.conn.Full() {
+		from.conn.Pause()
+		if since, waits := to.conn.Stalled(); waits {
+			s.wake(since, s.route.Timeouts.Write)
+		}
+	}
+}
+
+// verdict on a data frame's header.
+type verdict uint8
+
+const (
+	pass verdict = iota
+	stop         // it breaks a limit
+	wait         // not yet: the parser is put back before it
+)
+
+// judge holds the data frame that has just begun against the route's limits.
+func (s *session) judge(from *side) verdict {
+	limits := &s.route.Limits
+	h := &from.in.Header
+	most := limits.MessageSizeUpstream
+	if from == &s.client {
+		most = limits.MessageSizeClient
+	}
+	size := from.size
+	if h.Opcode != ws.Continuation {
+		size = 0
+	}
+	if most > 0 && (h.Length > uint64(most) || size+int64(h.Length) > most) {
+		s.last = lastWord{reason: "message too big", side: "proxy", code: ws.CodeTooBig}
+		return stop
+	}
+	if h.Opcode != ws.Continuation && from == &s.client && limits.MessageRate > 0 {
+		if v := s.rated(); v != pass {
+			return v
+		}
+	}
+	from.size = size + int64(h.Length)
+	return pass
+}
+
+// rated takes a token for a client's message.
+func (s *session) rated() verdict {
+	limits := &s.route.Limits
+	ready, at := s.tokens.take(s.now(), limits.MessageRate, limits.MessageBurst)
+	switch {
+	case ready:
+		return pass
+	case limits.MessageOver == "close":
+		s.last = lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy}
+		return stop
+	}
+	s.throttled = true
+	s.client.conn.Pause()
+	s.loop().Arm(&s.timer, s, at)
+	return wait
+}
+
+// passes tells whether a control frame goes on as it came, with its
+// neighbours: pings of the ends and pongs that are not ours.
+func (s *session) passes(from *side, frame []byte, head int) bool {
+	switch from.in.Header.Opcode {
+	case ws.Pong:
+		return !s.ours(from, frame[head:])
+	case ws.Ping:
+		if from != &s.client || s.route.Limits.PingsPerSecond == 0 {
+			return true
+		}
+		most := s.route.Limits.PingsPerSecond
+		ready, _ := s.pings.take(s.now(), float64(most), most)
+		return ready
+	}
+	return false
+}
+
+// control treats a control frame that does not pass.
+func (s *session) control(from, to *side, frame []byte, head int) {
+	switch from.in.Header.Opcode {
+	case ws.Pong:
+		s.ponged(from)
+	case ws.Ping:
+		s.last = lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy}
+		s.fault(from)
+	case ws.CloseFrame:
+		s.closed(from, to, frame, head)
+	}
+}
+
+// ours tells whether a pong answers a ping of ours: eight bytes that are the
+// session's secret and the number of one of the last pings.
+func (s *session) ours(from *side, payload []byte) bool {
+	if len(payload) != 8 || from.pingSeq == 0 {
+		return false
+	}
+	var plain [8]byte
+	copy(plain[:], payload)
+	if h := &from.in.Header; h.Masked {
+		ws.Mask(plain[:], h.Key, 0)
+	}
+	n := binary.BigEndian.Uint64(plain[:]) - s.secret
+	return n >= 1 && n <= uint64(from.pingSeq) && n+8 > uint64(from.pingSeq)
+}
+
+// bucket holds tokens: they come at a rate, up to a burst.
+type bucket struct {
+	full time.Duration // when it will be full again
+}
+
+// take takes a token, or tells when there will be one.
+func (b *bucket) take(now time.Duration, rate float64, burst int) (ok bool, at time.Duration) {
+	each := time.Duration(float64(time.Second) / rate)
+	full := max(b.full, now) + each
+	if most := now + each*time.Duration(burst); full > most {
+		return false, now + full - most
+	}
+	b.full = full
+	return true, 0
+}

@@ -1,0 +1,45 @@
+package relay
+
+import (
+	"strconv"
+	"time"
+)
+
+// end takes the session out of the books. Both connections are gone.
+func (s *session) end() {
+	if s.phase == ended {
+		return
+	}
+	s.phase = ended
+	l := s.loop()
+	l.Disarm(&s.timer)
+	s.relay.fleet[l.Index].remove(s)
+	if s.begun == nil {
+		s.report()
+	}
+	if s.inst != nil {
+		s.inst.Release()
+	}
+	if s.done != nil {
+		s.done()
+	}
+}
+
+// report tells how a session that was open has ended, once.
+func (s *session) report() {
+	l := s.loop()
+	s.route.Counters.cells[l.Index].sessions.Add(-1)
+	s.route.Observe.Closed(s.route.Name, s.last.side, s.last.code)
+	if !s.route.LogClose {
+		return
+	}
+	code := "none"
+	if s.last.code != 0 {
+		code = strconv.Itoa(int(s.last.code))
+	}
+	s.route.Log.Info("session close", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name,
+		"instance", s.inst.Name(), "client", s.addr.String(), "duration", (l.Now() - s.started).Round(time.Millisecond),
+		"client_messages", s.client.messages, "client_bytes", s.client.bytes,
+		"upstream_messages", s.leg.messages, "upstream_bytes", s.leg.bytes,
+		"closed_by", s.last.side, "code", code, "reason", s.last.reason)
+}

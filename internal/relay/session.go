@@ -1,0 +1,156 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// phase is where a session is in its life.
+type phase uint8
+
+const (
+	opening   phase = iota // dialling, or waiting for the instance's answer
+	refusing               // an HTTP refusal is under way to the client
+	open                   // frames are relayed
+	scheduled              // open, and to be ended at a time already chosen
+	parting                // the instance was told 1001; what it still says is relayed
+	lost                   // the leg is gone; the client will be closed at its time
+	closing                // the client was told; both ends are awaited
+	ended
+)
+
+// side is one leg of a session and the direction that comes from it.
+type side struct {
+	conn loop.Conn
+	in   ws.Parser
+
+	heard    time.Duration // when the last byte came
+	frameAt  time.Duration // when the frame under way began; 0 for none
+	pingDue  time.Duration // when our next ping is due; 0 for never
+	pingSent time.Duration // when the last unanswered one was sent; 0 for none
+	size     int64         // payload bytes of the message under way, from its frames' headers
+	messages uint64        // whole messages that came from it
+	bytes    uint64        // bytes of data frames that came from it
+	pingSeq  uint32        // how many pings of ours it has been sent
+
+	sentClose bool
+	gotClose  bool
+	gotEOF    bool
+	wantPing  bool // a ping is due and waits for the end of a frame
+	fairPing  bool // nothing waited before the last ping: its pong measures the peer
+	deaf      bool // what comes is read and thrown away
+}
+
+// session is one client and its instance. It belongs to one loop.
+type session struct {
+	// Set once, then read-only.
+	relay   *Relay
+	route   *Route
+	id      uint64
+	secret  uint64 // our pings carry secret+n: only their pongs stop here
+	addr    netip.Addr
+	started time.Duration
+
+	// Owned by the loop.
+	client, leg side
+	inst        *upstream.Instance
+	begun       *beginning // what only the opening needs; nil afterwards
+	done        func()
+	timer       loop.Timer
+	next, prev  *session      // the loop's sessions
+	active      time.Duration // when the last message passed, either way
+	until       time.Duration // the phase's deadline; 0 for none
+	tokens      bucket        // client messages
+	pings       bucket        // client pings
+	last        lastWord
+	phase       phase
+	throttled   bool // the client is not read until there are tokens
+}
+
+// lastWord is what the client is told at the end, and who caused it.
+type lastWord struct {
+	reason string
+	side   string // client, upstream or proxy
+	code   uint16 // 0: none was or can be told
+}
+
+// sides gives the side that c is, and the other one.
+func (s *session) sides(c *loop.Conn) (from, to *side) {
+	if c == &s.client.conn {
+		return &s.client, &s.leg
+	}
+	return &s.leg, &s.client
+}
+
+// loop gives the session's loop. It is valid once the client is attached.
+func (s *session) loop() *loop.Loop { return s.client.conn.Loop() }
+
+func (s *session) now() time.Duration { return s.loop().Now() }
+
+// Data relays what came, or treats it as the phase asks.
+func (s *session) Data(c *loop.Conn, p []byte) int {
+	from, to := s.sides(c)
+	from.heard = s.now()
+	switch {
+	case s.phase == opening && from == &s.client:
+		c.Pause() // what follows the request waits for the answer
+		return 0
+	case s.phase == opening:
+		return s.answered(p)
+	case from.deaf || s.phase == refusing:
+		return len(p)
+	}
+	return s.relayFrom(from, to, p)
+}
+
+// EOF is a peer's last byte.
+func (s *session) EOF(c *loop.Conn) {
+	from, to := s.sides(c)
+	from.gotEOF = true
+	from.heard = s.now()
+	switch {
+	case s.phase == opening && from == &s.client:
+		s.abandon()
+	case s.phase == opening:
+		s.hungUp()
+	case s.phase == refusing || s.phase >= lost || from.gotClose || from.sentClose && from == &s.client:
+		s.settle(from)
+		s.settle(to)
+	case from == &s.client:
+		s.halfClosed()
+	default:
+		s.legEnded("the instance hung up")
+	}
+}
+
+// Drained lets the other side be read again.
+func (s *session) Drained(c *loop.Conn) {
+	to, from := s.sides(c)
+	if from.conn.Live() && !(from == &s.client && s.throttled) && s.phase != opening {
+		from.conn.Resume()
+	}
+	if s.phase != open {
+		s.settle(to)
+	}
+}
+
+// Failed is the end of a connection that nobody ended in good order.
+func (s *session) Failed(c *loop.Conn, err error) {
+	from, _ := s.sides(c)
+	switch {
+	case s.phase == opening && from == &s.leg:
+		s.legFailed(err)
+	case s.phase == opening || s.phase == refusing:
+		s.abandon()
+	case from == &s.client:
+		s.clientGone(loop.IsReset(err), "the client's connection broke")
+	case s.phase >= lost || s.leg.gotClose:
+		s.settle(from)
+	default:
+		s.legEnded("the instance's connection broke")
+	}
+}

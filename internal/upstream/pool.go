@@ -1,0 +1,81 @@
+package upstream
+
+import (
+	"sync/atomic"
+
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/loop"
+)
+
+// Pool is a list of upstreams and the instances that they resolve to now.
+type Pool struct {
+	set     *Set
+	cfg     *config.Pool
+	members atomic.Pointer[[]member] // swapped, never changed
+	source  atomic.Uint32            // the next source address
+}
+
+// member is an instance as one pool has it.
+type member struct {
+	*Instance
+	cfg *config.Upstream
+}
+
+// Name is the pool's, from the configuration.
+func (p *Pool) Name() string { return p.cfg.Name }
+
+// Instances gives those that the pool has now.
+func (p *Pool) Instances() []*Instance {
+	ms := *p.members.Load()
+	out := make([]*Instance, len(ms))
+	for k, m := range ms {
+		out[k] = m.Instance
+	}
+	return out
+}
+
+// Ready tells whether any instance is up.
+func (p *Pool) Ready() bool {
+	for _, m := range *p.members.Load() {
+		if m.Up() {
+			return true
+		}
+	}
+	return false
+}
+
+// dial says how to connect to i: from the next source address, if there are
+// any.
+func (p *Pool) dial(i *Instance) *loop.Dial {
+	n := len(p.cfg.SourceAddresses)
+	if n == 0 || i.dial.Unix != "" {
+		return &i.dial
+	}
+	first := int(p.source.Add(1))
+	for k := range n {
+		local := p.cfg.SourceAddresses[(first+k)%n]
+		if local.Unmap().Is4() == i.dial.Addr.Addr().Unmap().Is4() {
+			d := i.dial
+			d.Local = local
+			return &d
+		}
+	}
+	return &i.dial
+}
+
+// host is the Host header towards i for a client that wrote host.
+func (p *Pool) host(i *Instance, host string) string {
+	for _, m := range *p.members.Load() {
+		if m.Instance != i {
+			continue
+		}
+		if m.cfg.Host != "" {
+			return m.cfg.Host
+		}
+		break
+	}
+	if i.url.Scheme == "wss" {
+		return i.url.Host
+	}
+	return host
+}
