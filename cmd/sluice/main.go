@@ -1,0 +1,69 @@
+// Command sluice is a WebSocket proxy that understands messages.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+const about = `A WebSocket proxy that understands messages.
+
+  sluice demo                                   see it work, with nothing else installed
+  sluice balance ws://a:9000 ws://b:9000        spread sessions over two servers
+  sluice run -c sluice.yaml                     everything, from a file`
+
+type cli struct {
+	Balance balanceCmd `cmd:"" help:"Spread sessions over instances of a WebSocket server."`
+	Run     runCmd     `cmd:"" help:"Run what a configuration file says."`
+	Check   checkCmd   `cmd:"" help:"Check a configuration file; errors name line and column."`
+	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`
+	Bench   benchCmd   `cmd:"" help:"Load generators and stamped servers, to measure any WebSocket server or proxy."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("sluice"), kong.Description(about),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError())
+	ctx, stop := untilSignal()
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "sluice: "+err.Error())
+		stop()
+		os.Exit(exitCode(err))
+	}
+}
+
+// untilSignal gives a context that ends with the first SIGINT or SIGTERM. The
+// second ends the process at once.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	go awaitSignals(c, cancel)
+	return ctx, cancel
+}
+
+func awaitSignals(c <-chan os.Signal, cancel context.CancelFunc) {
+	<-c
+	cancel()
+	<-c
+	os.Exit(130)
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run() error {
+	fmt.Println("sluice " + version)
+	return nil
+}

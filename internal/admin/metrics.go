@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+)
+
+// Source is what the admin listener reports on. Its methods are called by any
+// goroutine.
+type Source interface {
+	Routes() []*relay.Route
+	Pools() []*upstream.Pool
+	Draining() bool
+	Started() time.Time
+	LogDrops() uint64
+}
+
+// Metrics counts what is rare and gathers, at a scrape, what loops count by
+// themselves.
+type Metrics struct {
+	source     Source
+	registry   *prometheus.Registry
+	handshakes *prometheus.CounterVec
+	seconds    prometheus.Histogram
+	closes     *prometheus.CounterVec
+	dialErrors *prometheus.CounterVec
+}
+
+// NewMetrics makes the metrics; SetSource tells what they gather from.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_handshakes_total",
+			Help: "Handshakes by how they ended: 101, refused (by the instance), a status of ours, or why no instance answered."}, []string{"route", "result"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_handshake_seconds",
+			Help:    "From a client's request to the answer that it got.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
+		closes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_closes_total",
+			Help: "Sessions ended, by the side that ended them and the close code."}, []string{"route", "side", "code"}),
+		dialErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_dial_errors_total",
+			Help: "Instances that could not be reached, by reason; ephemeral_ports: every source port is in use."}, []string{"reason"}),
+	}
+	for _, reason := range []string{upstream.ReasonEphemeralPorts, upstream.ReasonRefused, upstream.ReasonTimeout, upstream.ReasonReset} {
+		m.dialErrors.WithLabelValues(reason)
+	}
+	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// SetSource has the metrics gather from s too. It is called once.
+func (m *Metrics) SetSource(s Source) {
+	m.source = s
+	m.registry.MustRegister(m)
+}
+
+// Handshake counts one. It implements relay.Observer.
+func (m *Metrics) Handshake(route, result string, took time.Duration) {
+	m.handshakes.WithLabelValues(route, result).Inc()
+	m.seconds.Observe(took.Seconds())
+}
+
+// Closed counts a session's end. It implements relay.Observer.
+func (m *Metrics) Closed(route, side string, code uint16) {
+	name := "none"
+	if code != 0 {
+		name = codeLabel(code)
+	}
+	m.closes.WithLabelValues(route, side, name).Inc()
+}
+
+// codeLabel names a close code. Applications may use 2,000 of them; a label
+// must not take that many values.
+func codeLabel(code uint16) string {
+	switch {
+	case code >= 4000:
+		return "4xxx"
+	case code >= 3000:
+		return "3xxx"
+	}
+	return strconv.Itoa(int(code))
+}
+
+// DialError counts one. It implements relay.Observer.
+func (m *Metrics) DialError(reason string) { m.dialErrors.WithLabelValues(reason).Inc() }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sluice_"+name, help, labels, nil)
+}
+
+var (
+	descSessions  = desc("sessions", "Sessions open.", "route")
+	descOpened    = desc("sessions_total", "Sessions that have been opened.", "route")
+	descMessages  = desc("messages_total", "Whole messages relayed.", "route", "direction")
+	descBytes     = desc("bytes_total", "Bytes of frames relayed, headers included.", "route", "direction")
+	descUp        = desc("upstream_up", "Whether an instance takes new sessions.", "pool", "upstream")
+	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
+	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
+	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
+	descDrops     = desc("log_lines_dropped_total", "Log lines that were dropped because the log could not be written fast enough.")
+)
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descDrops} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(c chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, r := range m.source.Routes() {
+		open, ever := r.Counters.Sessions()
+		gauge(descSessions, float64(open), r.Name)
+		counter(descOpened, ever, r.Name)
+		for d, name := range map[relay.Direction]string{relay.ToUpstream: "to_upstream", relay.ToClient: "to_client"} {
+			messages, bytes := r.Counters.Traffic(d)
+			counter(descMessages, messages, r.Name, name)
+			counter(descBytes, bytes, r.Name, name)
+		}
+	}
+	for _, p := range m.source.Pools() {
+		for _, i := range p.Instances() {
+			v := i.View()
+			up := 0.0
+			if i.Up() {
+				up = 1
+			}
+			gauge(descUp, up, p.Name(), v.Name)
+			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)
+			gauge(descRTT, v.Load.RTT/1e3, p.Name(), v.Name)
+			gauge(descLoad, v.Load.Score, p.Name(), v.Name)
+		}
+	}
+	counter(descDrops, m.source.LogDrops())
+}

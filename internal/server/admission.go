@@ -1,0 +1,72 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+)
+
+// admission counts sessions and keeps them under their caps.
+type admission struct {
+	most, mostPerIP int
+	sessions        atomic.Int64
+	wg              sync.WaitGroup // the sessions
+
+	mu    sync.Mutex // guards perIP
+	perIP map[netip.Addr]int
+}
+
+// admit counts a session in, or tells why it can't be.
+func (a *admission) admit(client netip.Addr) *handshake.Refusal {
+	if n := a.sessions.Add(1); n > int64(a.most) {
+		a.sessions.Add(-1)
+		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: [][2]string{{"Retry-After", "5"}}}
+	}
+	if a.mostPerIP > 0 && client.IsValid() {
+		a.mu.Lock()
+		ok := a.perIP[client] < a.mostPerIP
+		if ok {
+			a.perIP[client]++
+		}
+		a.mu.Unlock()
+		if !ok {
+			a.sessions.Add(-1)
+			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: [][2]string{{"Retry-After", "5"}}}
+		}
+	}
+	a.wg.Add(1)
+	return nil
+}
+
+// leave counts a session out.
+func (a *admission) leave(client netip.Addr) {
+	a.sessions.Add(-1)
+	if a.mostPerIP > 0 && client.IsValid() {
+		a.mu.Lock()
+		if a.perIP[client]--; a.perIP[client] <= 0 {
+			delete(a.perIP, client)
+		}
+		a.mu.Unlock()
+	}
+	a.wg.Done()
+}
+
+// crowded tells whether one more connection could leave a session without
+// descriptors.
+func (s *Server) crowded() bool {
+	return s.gate.held.Load()+2*s.admission.sessions.Load() >= int64(s.files)
+}
+
+var crowdedAnswer = (&handshake.Refusal{Status: 503, What: "too many connections", Header: [][2]string{{"Retry-After", "5"}}}).Append(nil)
+
+// turnAway refuses a connection before its request is read.
+func (s *Server) turnAway(c net.Conn) {
+	_ = c.SetDeadline(time.Now().Add(time.Millisecond)) // the socket's buffer is empty: it takes all or the peer is gone
+	_, _ = c.Write(crowdedAnswer)
+	c.Close()
+	s.cfg.Observe.Handshake("", "crowded", 0)
+}

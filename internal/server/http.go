@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/upstream"
+)
+
+// trip is an ordinary request on its way to an instance.
+type trip struct {
+	choice *upstream.Choice
+	inst   *upstream.Instance
+	peer   peer
+}
+
+type tripKey struct{}
+
+// plain proxies an ordinary HTTP request to the route's pool, with the same
+// stickiness as sessions: protocols such as Socket.IO begin with some.
+func (s *Server) plain(w http.ResponseWriter, r *http.Request, rt *Route) {
+	p := s.peerOf(r)
+	t := &trip{choice: rt.choice(r, p.name()), peer: p}
+	rt.http.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tripKey{}, t)))
+}
+
+// newReverse makes a route's proxy for ordinary requests.
+func newReverse(rt *Route) http.Handler {
+	t := &transports{rt: rt}
+	return &httputil.ReverseProxy{
+		Rewrite: t.rewrite, Transport: t, FlushInterval: -1,
+		ModifyResponse: t.stick, ErrorHandler: t.fail,
+		ErrorLog: log.New(&quiet{rt.relay.Log}, "", 0),
+	}
+}
+
+// transports sends ordinary requests, with a connection pool an instance.
+type transports struct {
+	rt *Route
+	m  sync.Map // *upstream.Instance → *http.Transport
+}
+
+func tripOf(r *http.Request) *trip { return r.Context().Value(tripKey{}).(*trip) }
+
+func (t *transports) rewrite(pr *httputil.ProxyRequest) {
+	tr := tripOf(pr.In)
+	pr.Out.Header = t.rt.forwardHeader(pr.In, tr.peer)
+	pr.Out.Header.Del("Sluice-Session")
+	target := t.rt.target(pr.In)
+	if u, err := pr.In.URL.Parse(target); err == nil {
+		pr.Out.URL.Path, pr.Out.URL.RawPath, pr.Out.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
+	}
+	pr.Out.URL.Scheme, pr.Out.URL.Host = "http", "instance"
+	pr.Out.Host = pr.In.Host
+}
+
+// RoundTrip sends r to an instance, and to another if that can't be reached.
+func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
+	tr := tripOf(r)
+	host := r.Host
+	var tried []*upstream.Instance
+	for {
+		inst, err := tr.choice.Instance(tried)
+		if err != nil {
+			return nil, err
+		}
+		tr.inst = inst
+		out := r.Clone(r.Context())
+		inst.Address(out.URL)
+		out.Host = tr.choice.Host(inst, host)
+		resp, err := t.of(inst).RoundTrip(out)
+		if err == nil {
+			inst.Reached()
+			resp.Body = &counted{resp.Body, inst, sync.Once{}}
+			return resp, nil
+		}
+		inst.Release()
+		var oe *net.OpError
+		dial := errors.As(err, &oe) && oe.Op == "dial"
+		if tried = append(tried, inst); !dial || len(tried) >= 3 {
+			return nil, err
+		}
+		inst.Unreachable(err)
+	}
+}
+
+// of gives the connection pool of an instance.
+func (t *transports) of(inst *upstream.Instance) *http.Transport {
+	if tr, ok := t.m.Load(inst); ok {
+		return tr.(*http.Transport)
+	}
+	tr, _ := t.m.LoadOrStore(inst, &http.Transport{
+		DialContext: inst.DialContext(t.rt.cfg.Timeouts.Dial), TLSClientConfig: inst.TLS(),
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
+	})
+	return tr.(*http.Transport)
+}
+
+func (t *transports) stick(resp *http.Response) error {
+	tr := tripOf(resp.Request)
+	if c := tr.choice.Cookie(tr.inst, tr.peer.secure); c != "" {
+		resp.Header.Add("Set-Cookie", c)
+	}
+	return nil
+}
+
+func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
+	t.rt.relay.Log.Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
+	status := http.StatusBadGateway
+	switch {
+	case errors.Is(err, upstream.ErrNone), errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrTried):
+		status = http.StatusServiceUnavailable
+	case upstream.Reason(err) == upstream.ReasonTimeout:
+		status = http.StatusGatewayTimeout
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(1))
+	http.Error(w, http.StatusText(status), status)
+}
+
+// counted is a response body that counts its request out of the instance.
+type counted struct {
+	body interface {
+		Read([]byte) (int, error)
+		Close() error
+	}
+	inst *upstream.Instance
+	once sync.Once
+}
+
+func (c *counted) Read(p []byte) (int, error) { return c.body.Read(p) }
+
+func (c *counted) Close() error {
+	c.once.Do(c.inst.Release)
+	return c.body.Close()
+}

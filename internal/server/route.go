@@ -1,0 +1,124 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+)
+
+// Route is a route that is ready to serve.
+type Route struct {
+	cfg      *config.Route
+	relay    *relay.Route
+	balancer *upstream.Balancer
+	origins  *origins // nil: the instance judges
+	http     http.Handler
+}
+
+// NewRoute makes a route of the balance mode.
+func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
+	rt := &Route{cfg: cfg, relay: r, balancer: b}
+	if cfg.Origins != nil {
+		rt.origins = newOrigins(cfg.Origins)
+	}
+	rt.http = newReverse(rt)
+	return rt
+}
+
+// Table is a list of routes; the first that matches takes a request.
+type Table []*Route
+
+// match gives the route for r, or nil.
+func (t Table) match(r *http.Request) *Route {
+	host := strings.ToLower(r.Host)
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	p := r.URL.Path
+	if strings.Contains(p, "/.") || strings.Contains(p, "//") { // match what an instance would resolve it to
+		p = path.Clean("/" + p)
+	}
+	for _, rt := range t {
+		if rt.takes(host, p, r.Header) {
+			return rt
+		}
+	}
+	return nil
+}
+
+func (rt *Route) takes(host, p string, h http.Header) bool {
+	m := &rt.cfg.Match
+	if m.Host != "" && m.Host != host {
+		return false
+	}
+	for name, value := range m.Headers {
+		if h.Get(name) != value {
+			return false
+		}
+	}
+	if m.Exact {
+		return p == m.Path
+	}
+	return hasPathPrefix(p, m.Path)
+}
+
+// hasPathPrefix tells whether prefix covers p by whole segments.
+func hasPathPrefix(p, prefix string) bool {
+	rest, ok := strings.CutPrefix(p, strings.TrimSuffix(prefix, "/"))
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// target is the request target for an instance: as the client wrote it,
+// without the part that the route strips.
+func (rt *Route) target(r *http.Request) string {
+	t := r.RequestURI
+	if !strings.HasPrefix(t, "/") { // the absolute form
+		t = r.URL.RequestURI()
+	}
+	strip := strings.TrimSuffix(rt.cfg.StripPrefix, "/")
+	if strip == "" || !strings.HasPrefix(t, strip) {
+		return t
+	}
+	t = t[len(strip):]
+	if !strings.HasPrefix(t, "/") {
+		t = "/" + t
+	}
+	return t
+}
+
+// key is what policy hash hashes of a request.
+func (rt *Route) key(r *http.Request, client string) string {
+	k := &rt.cfg.Balance.Policy.Hash
+	switch k.From {
+	case "header":
+		return r.Header.Get(k.Name)
+	case "query":
+		return r.URL.Query().Get(k.Name)
+	case "cookie":
+		return cookie(r, k.Name)
+	case "ip":
+		return client
+	}
+	return ""
+}
+
+// choice is the claim of r's client on an instance.
+func (rt *Route) choice(r *http.Request, client string) *upstream.Choice {
+	sticky := ""
+	if name := rt.balancer.CookieName(); name != "" {
+		sticky = cookie(r, name)
+	}
+	return rt.balancer.For(rt.key(r, client), sticky)
+}
+
+func cookie(r *http.Request, name string) string {
+	if c, err := r.Cookie(name); err == nil {
+		return c.Value
+	}
+	return ""
+}

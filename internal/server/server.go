@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Group   *loop.Group
+	Relay   *relay.Relay
+	Log     *slog.Logger
+	Observe relay.Observer
+	Limits  config.Limits
+	Trusted []netip.Prefix // proxies whose X-Forwarded-* is believed
+	Listens int            // how many listeners there will be
+}
+
+// Server takes connections in.
+type Server struct {
+	cfg       Config
+	trusted   []netip.Prefix
+	files     int // descriptors that connections may take
+	gate      *gate
+	admission admission
+	table     atomic.Pointer[Table] // swapped, never changed
+	http      *http.Server
+	closing   atomic.Bool
+	lastTaken atomic.Int64 // when a session was last taken over, unix nanoseconds
+}
+
+const (
+	fileReserve = 512 // descriptors for everything but sessions
+	idleHTTP    = 2 * time.Minute
+)
+
+// New makes a server that refuses everything until Swap gives it routes.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, trusted: cfg.Trusted, files: max(openFiles()-fileReserve, 64)}
+	s.gate = newGate(cfg.Limits.HandshakesPending, cfg.Listens)
+	s.admission.most = cfg.Limits.Sessions
+	if most := s.files / 2; s.admission.most == 0 || s.admission.most > most {
+		s.admission.most = most
+	}
+	s.admission.mostPerIP = cfg.Limits.SessionsPerIP
+	s.admission.perIP = map[netip.Addr]int{}
+	s.table.Store(&Table{})
+	s.http = &http.Server{
+		Handler: s, ConnState: connState, ReadHeaderTimeout: headTimeout, IdleTimeout: idleHTTP,
+		MaxHeaderBytes: handshake.MaxHead - 4<<10, // net/http allows 4 KiB more
+		ErrorLog:       log.New(&quiet{cfg.Log}, "", 0),
+	}
+	return s
+}
+
+// quiet logs what net/http has to say about bad peers where only those see it
+// who ask.
+type quiet struct{ log *slog.Logger }
+
+func (q *quiet) Write(p []byte) (int, error) {
+	q.log.Debug("http", "err", string(p[:max(len(p)-1, 0)]))
+	return len(p), nil
+}
+
+// Swap puts new routes in place of the old ones.
+func (s *Server) Swap(t Table) { s.table.Store(&t) }
+
+// Sessions counts those under way.
+func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }
+
+// LastTaken is when a session was last taken over.
+func (s *Server) LastTaken() time.Time { return time.Unix(0, s.lastTaken.Load()) }
+
+// ServeHTTP judges a request and gives it to its route's mode.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch rt := s.table.Load().match(r); {
+	case s.closing.Load():
+		refuse(w, &handshake.Refusal{Status: 503, What: "going away", Header: [][2]string{{"Retry-After", "1"}}})
+	case r.Method == http.MethodConnect:
+		refuse(w, &handshake.Refusal{Status: 405, What: "no CONNECT here"})
+	case rt == nil:
+		refuse(w, &handshake.Refusal{Status: 404, What: "no route for " + strconv.Quote(r.Host+r.URL.Path)})
+	case handshake.Meant(r.Header):
+		s.upgrade(w, r, rt)
+	default:
+		s.plain(w, r, rt)
+	}
+}
+
+// upgrade judges a WebSocket handshake and hands the connection over.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
+	began := time.Now()
+	offer, refusal := handshake.Judge(&handshake.Request{
+		Method: r.Method, Major: r.ProtoMajor, Minor: r.ProtoMinor, Header: r.Header,
+		ContentLength: r.ContentLength, TransferEncoding: r.TransferEncoding,
+	})
+	if refusal == nil && rt.origins != nil && !rt.origins.allow(r) {
+		refusal = &handshake.Refusal{Status: 403, What: "origin " + r.Header.Get("Origin") + " is not allowed; to allow it, add to route " +
+			strconv.Quote(rt.cfg.Name) + ": origins: [" + strconv.Quote(r.Header.Get("Origin")) + "]"}
+	}
+	p := s.peerOf(r)
+	if refusal == nil {
+		refusal = s.admission.admit(p.client)
+	}
+	if refusal != nil {
+		s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
+		s.cfg.Log.Debug("handshake refused", "route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What)
+		refuse(w, refusal)
+		return
+	}
+	s.takeOver(w, r, rt, p, offer)
+}
+
+// takeOver hands an admitted client to the relay.
+func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p peer, offer *handshake.Offer) {
+	id := rand.Uint64()
+	h := rt.forwardHeader(r, p)
+	h.Set("Sluice-Session", strconv.FormatUint(id, 16))
+	q := &relay.Request{
+		Route: rt.relay, ID: id, Addr: p.client, Offer: offer, Target: rt.target(r), Host: r.Host,
+		Header: h, Pick: rt.choice(r, p.name()), Secure: p.secure,
+		Done: func() { s.admission.leave(p.client) },
+	}
+	taken, err := s.hijack(w)
+	if err != nil {
+		s.cfg.Log.Warn("connection not taken over", "client", p.name(), "err", err)
+		s.admission.leave(p.client)
+		return
+	}
+	q.Client = taken
+	s.lastTaken.Store(time.Now().UnixNano())
+	s.cfg.Relay.Start(q)
+}
+
+// hijack takes the connection from net/http, with what was read ahead.
+func (s *Server) hijack(w http.ResponseWriter) (loop.Taken, error) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return loop.Taken{}, err
+	}
+	var rest []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		b, _ := rw.Reader.Peek(n)
+		rest = append(rest, b...)
+	}
+	return s.cfg.Group.Take(nc, rest)
+}
+
+// refuse answers a request and closes its connection: nothing behind a
+// refused upgrade is taken as a request.
+func refuse(w http.ResponseWriter, f *handshake.Refusal) {
+	for _, field := range f.Header {
+		w.Header().Set(field[0], field[1])
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, f.What, f.Status)
+}
+
+// Shutdown ends the server: nothing is accepted any more, and every session is
+// closed with 1001 at a time of its own within drain. It returns when all are
+// gone, or a little after drain, or when ctx ends.
+func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
+	s.closing.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, drain+lastCall)
+	defer cancel()
+	web := make(chan struct{})
+	go s.shutdownHTTP(ctx, web)
+	s.cfg.Relay.Leave(relay.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
+	empty := make(chan struct{})
+	go s.awaitSessions(empty)
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+	<-web
+}
+
+// lastCall is for the closing handshakes of the last sessions.
+const lastCall = 2 * time.Second
+
+func (s *Server) shutdownHTTP(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+}
+
+func (s *Server) awaitSessions(empty chan<- struct{}) {
+	s.admission.wg.Wait()
+	close(empty)
+}
