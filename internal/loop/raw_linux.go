@@ -175,7 +175,7 @@ func (c *Conn) closeRaw(reset bool) {
 // rawRead reads once: n < 0 when nothing is there.
 func rawRead(fd int32, p []byte) (n int, err error) {
 	for {
-		r, _, e := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		r, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
 		switch e {
 		case 0:
 			return int(r), nil
