@@ -1,11 +1,9 @@
 package conformance
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -175,23 +173,7 @@ func (c *player) play(t *testing.T, command func() *exec.Cmd, s script) outcome 
 }
 
 func (c *player) ask(s script) (o outcome, err error) {
-	line, err := json.Marshal(s)
-	if err != nil {
-		return o, err
-	}
-	out := bufio.NewWriter(c.p.stdin)
-	out.Write(append(line, '\n'))
-	if err := out.Flush(); err != nil {
-		return o, fmt.Errorf("%s: %w: %s", c.name, err, c.p.log)
-	}
-	answer, err := c.p.line(time.Duration(s.Timeout)*time.Second + 30*time.Second)
-	if err != nil {
-		return o, err
-	}
-	if err := json.Unmarshal([]byte(answer), &o); err != nil {
-		return o, fmt.Errorf("%s: %w in %q", c.name, err, answer)
-	}
-	return o, nil
+	return o, c.p.ask(s, s.Timeout, &o)
 }
 
 // trust gives the TLS settings of the Go clients.

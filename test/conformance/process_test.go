@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os/exec"
@@ -85,6 +86,26 @@ func (p *process) line(within time.Duration) (string, error) {
 	case <-time.After(within):
 		return "", fmt.Errorf("%s said nothing within %v: %s", p.name, within, p.log)
 	}
+}
+
+// ask sends a question as a JSON line to a child that answers with one, in so
+// many seconds of its own.
+func (p *process) ask(question any, seconds int, answer any) error {
+	line, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	if _, err := p.stdin.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("%s: %w: %s", p.name, err, p.log)
+	}
+	text, err := p.line(time.Duration(seconds)*time.Second + 30*time.Second)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), answer); err != nil {
+		return fmt.Errorf("%s: %w in %q", p.name, err, text)
+	}
+	return nil
 }
 
 // stop asks the child to end, and ends its group if it won't.
