@@ -1,0 +1,211 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/app"
+	"github.com/sluice-proxy/sluice/internal/bench"
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/loop"
+)
+
+// Options are the demo's. Addresses that are taken give way to free ones.
+type Options struct {
+	Listen, Admin string
+	Stream        bool
+	Out           io.Writer // what the visitor reads
+	Log           io.Writer
+	Version       string
+}
+
+// Run shows the demo until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	group, err := loop.Start(loop.Options{Loops: 1, Stream: o.Stream})
+	if err != nil {
+		return err
+	}
+	defer group.Stop()
+	d := &demo{group: group}
+	defer d.stopAll()
+	for _, name := range []string{"a", "b", "c"} {
+		i, err := d.add(name)
+		if err != nil {
+			return err
+		}
+		if err := i.start(); err != nil {
+			return err
+		}
+	}
+	page, err := d.servePage(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := d.config(o, page)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, cfg, app.Options{Stream: o.Stream, Log: o.Log, Version: o.Version})
+	if err != nil {
+		return err
+	}
+	d.say(o, a)
+	return a.Run(ctx)
+}
+
+// say tells the visitor where to look.
+func (d *demo) say(o Options, a *app.App) {
+	at, admin := a.Addresses()[0], a.AdminAddress()
+	fmt.Fprintln(o.Out, "Three echo servers, and Sluice in front of them, in one process.")
+	fmt.Fprintln(o.Out)
+	fmt.Fprintf(o.Out, "  page     http://%s/         200 sessions as tiles; stop a server and watch them\n", shown(at))
+	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
+	fmt.Fprintf(o.Out, "  admin    http://%s/api      instances, load, counts; /metrics\n", shown(admin))
+	fmt.Fprintln(o.Out)
+	for want, got := range map[string]net.Addr{o.Listen: at, o.Admin: admin} {
+		if port(want) != strconv.Itoa(got.(*net.TCPAddr).Port) {
+			fmt.Fprintf(o.Out, "  %s is taken by somebody else; %s is used instead.\n", want, shown(got))
+		}
+	}
+	fmt.Fprintln(o.Out, "  Ctrl-C ends it.")
+}
+
+func shown(a net.Addr) string { return "localhost:" + strconv.Itoa(a.(*net.TCPAddr).Port) }
+
+func port(address string) string {
+	_, p, _ := net.SplitHostPort(address)
+	return p
+}
+
+// config is what a user would write to have this.
+func (d *demo) config(o Options, page net.Addr) (*config.Config, error) {
+	text := fmt.Sprintf(`
+listen: {address: %q}
+admin: {address: %q}
+log: {level: warn, sessions: none}
+drain: 1s
+routes:
+  - name: echo
+    match: {path: /ws}
+    origins: [self]
+    balance:
+      upstreams: [%q, %q, %q]
+      health: {interval: 500ms, timeout: 500ms, rise: 1, fall: 2}
+      failover: {spread: 1s}
+  - name: page
+    balance: {upstreams: [%q]}
+`, free(o.Listen), free(o.Admin), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), "ws://"+page.String())
+	return config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
+}
+
+// free gives address, or one with a port of the system's choice when it is
+// taken.
+func free(address string) string {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		host, _, _ := net.SplitHostPort(address)
+		return net.JoinHostPort(host, "0")
+	}
+	l.Close()
+	return address
+}
+
+// demo is the cast: the instances and who starts and stops them.
+type demo struct {
+	group     *loop.Group
+	instances []*instance
+}
+
+// instance is an echo server that can be killed and started again at the same
+// address.
+type instance struct {
+	demo *demo
+	name string
+	addr string
+
+	mu     sync.Mutex // guards what follows
+	server *bench.Server
+	cancel context.CancelFunc // nil while it is stopped
+	ended  chan struct{}
+}
+
+// add makes an instance with an address of its own.
+func (d *demo) add(name string) (*instance, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	i := &instance{demo: d, name: name, addr: l.Addr().String()}
+	d.instances = append(d.instances, i)
+	return i, nil
+}
+
+func (i *instance) url() string { return "ws://" + i.addr }
+
+// start starts a stopped instance.
+func (i *instance) start() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.cancel != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", i.addr)
+	if err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, i.cancel = context.WithCancel(context.Background())
+	i.server = bench.EchoServer(i.demo.group, bench.ServerOptions{Greeting: []byte(`{"instance":"` + i.name + `"}`)})
+	i.ended = make(chan struct{})
+	go i.run(ctx, l)
+	return nil
+}
+
+func (i *instance) run(ctx context.Context, l net.Listener) {
+	defer close(i.ended)
+	_ = i.server.Serve(ctx, l) // it is killed
+}
+
+// stop kills a running instance: its connections break without a word.
+func (i *instance) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.cancel == nil {
+		return
+	}
+	i.cancel()
+	i.cancel = nil
+	<-i.ended
+}
+
+func (d *demo) stopAll() {
+	for _, i := range d.instances {
+		i.stop()
+	}
+}
+
+// state is an instance as the page sees it.
+type state struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Running bool   `json:"running"`
+	Clients int    `json:"clients"`
+}
+
+func (i *instance) state() state {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := state{Name: i.name, Address: i.addr, Running: i.cancel != nil}
+	if s.Running {
+		s.Clients = i.server.Clients()
+	}
+	return s
+}
+
+const pageTimeout = 5 * time.Second

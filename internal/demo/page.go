@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"context"
+	_ "embed" // the page
+	"encoding/json"
+	"net"
+	"net/http"
+)
+
+//go:embed page.html
+var pageHTML []byte
+
+// servePage serves the page and its buttons on a free port of this machine;
+// Sluice proxies to it as to any other server.
+func (d *demo) servePage(ctx context.Context) (net.Addr, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(pageHTML) // the visitor is gone
+	})
+	mux.HandleFunc("GET /demo/state", d.serveState)
+	mux.HandleFunc("POST /demo/{name}/{verb}", d.serveButton)
+	web := &http.Server{Handler: mux, ReadHeaderTimeout: pageTimeout}
+	context.AfterFunc(ctx, func() { web.Close() })
+	go serveUntilClosed(web, l)
+	return l.Addr(), nil
+}
+
+func (d *demo) serveState(w http.ResponseWriter, _ *http.Request) {
+	var all []state
+	for _, i := range d.instances {
+		all = append(all, i.state())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(all) // the visitor is gone
+}
+
+// serveButton stops or starts an instance. The header keeps other sites'
+// pages from pressing it.
+func (d *demo) serveButton(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Demo") == "" {
+		http.Error(w, "X-Demo is wanted", http.StatusForbidden)
+		return
+	}
+	for _, i := range d.instances {
+		if i.name != r.PathValue("name") {
+			continue
+		}
+		switch r.PathValue("verb") {
+		case "stop":
+			i.stop()
+		case "start":
+			if err := i.start(); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+		default:
+			http.NotFound(w, r)
+			return
+		}
+		d.serveState(w, r)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+func serveUntilClosed(web *http.Server, l net.Listener) { _ = web.Serve(l) }
