@@ -62,9 +62,9 @@ type Conn struct {
 	stream   *stream // nil on the raw transport
 	kept     []byte  // read and not taken; lent by the loop
 	out      []byte  // written and refused by the socket; lent by the loop
-	outAt    int     // what of out has gone
 	outSince time.Duration
 	err      error // told at the next round
+	outAt    int32 // what of out has gone
 	fd       int32
 	slot     uint32
 	flags    uint16

@@ -38,7 +38,7 @@ func (c *Conn) dialRaw(d *Dial) {
 		c.loop.lent.put(c.out)
 		c.out = nil
 	} else {
-		c.outAt = n
+		c.outAt = int32(n)
 		c.interest, events = evWrite, unix.EPOLLOUT
 	}
 	if err := c.loop.poll.add(c, events); err != nil {

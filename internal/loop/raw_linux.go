@@ -130,8 +130,8 @@ func (c *Conn) read() {
 		if have > 0 {
 			c.kept = append(l.lent.get(have), l.in[:have]...)
 		}
-		c.watch()
 		c.handler.EOF(c)
+		c.watch()
 	case have > 0:
 		c.kept = append(l.lent.get(have), l.in[:have]...)
 	}
@@ -145,10 +145,10 @@ func (c *Conn) flush() {
 		return
 	}
 	if n > 0 {
-		c.outAt += n
+		c.outAt += int32(n)
 		c.outSince = c.loop.now
 	}
-	if c.outAt < len(c.out) {
+	if int(c.outAt) < len(c.out) {
 		return
 	}
 	c.loop.lent.put(c.out)
