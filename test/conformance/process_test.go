@@ -98,7 +98,7 @@ func (p *process) ask(question any, seconds int, answer any) error {
 	if _, err := p.stdin.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("%s: %w: %s", p.name, err, p.log)
 	}
-	text, err := p.line(time.Duration(seconds)*time.Second + 30*time.Second)
+	text, err := p.line(time.Duration(seconds)*time.Second + 2*time.Minute) // it may have to start first
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ type tail struct {
 	rest []byte // the beginning of a line
 }
 
-const tailSize = 16 << 10
+const tailSize = 256 << 10
 
 func (l *tail) Write(p []byte) (int, error) {
 	l.mu.Lock()

@@ -18,6 +18,7 @@ function launch() {
       "--no-proxy-server",
       "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
     ],
+    timeout: 120_000,
     handleSIGINT: false,
     handleSIGHUP: false,
     handleSIGTERM: false,

@@ -68,6 +68,7 @@ async function main() {
   const server = await serveFiles(process.argv[2]);
   const browser = await launch();
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await serve(async (script, outcome) => {

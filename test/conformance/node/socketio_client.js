@@ -26,6 +26,7 @@ async function inPages() {
   const pages = [];
   async function visit(url) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    context.setDefaultTimeout(120_000);
     const page = await context.newPage();
     await page.goto(url);
     await page.addScriptTag({ path: path.join(__dirname, "socketio_play.js") });
