@@ -109,7 +109,7 @@ func (a *App) buildRoutes(ctx context.Context) error {
 		rr := &relay.Route{
 			Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
 			Log: a.log, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
-			Observe: a.metrics, Counters: relay.NewCounters(a.group),
+			Observe: a.metrics, Counters: relay.NewCounters(a.group), Ended: a.server.Ended,
 		}
 		a.routes = append(a.routes, rr)
 		table = append(table, server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)))

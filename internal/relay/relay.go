@@ -37,14 +37,13 @@ type Request struct {
 	Host   string           // as the client wrote it
 	Header handshake.Header // what goes on to the instance
 	Pick   *upstream.Choice
-	Secure bool   // the client came over TLS
-	Done   func() // called once, on the loop, when the session has ended
+	Secure bool // the client came over TLS
 }
 
 // Start takes the client over. All that can still go wrong is told to the
 // client by the session.
 func (r *Relay) Start(q *Request) {
-	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, done: q.Done, begun: &beginning{req: q}}
+	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, begun: &beginning{req: q}}
 	s.client.in.Masked = true
 	r.group.Pick().Post((*starting)(s))
 }

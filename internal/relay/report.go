@@ -20,9 +20,7 @@ func (s *session) end() {
 	if s.inst != nil {
 		s.inst.Release()
 	}
-	if s.done != nil {
-		s.done()
-	}
+	s.route.Ended(s.addr)
 }
 
 // report tells how a session that was open has ended, once.

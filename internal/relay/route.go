@@ -2,6 +2,7 @@ package relay
 
 import (
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type Route struct {
 	LogClose bool
 	Observe  Observer
 	Counters *Counters
+	// Ended is called once for each session that was started, on its loop,
+	// when it is no more. It must not block.
+	Ended func(client netip.Addr)
 }
 
 // Observer is told of what is rare enough to be counted by name. It must not

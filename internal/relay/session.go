@@ -59,7 +59,6 @@ type session struct {
 	client, leg side
 	inst        *upstream.Instance
 	begun       *beginning // what only the opening needs; nil afterwards
-	done        func()
 	timer       loop.Timer
 	next, prev  *session      // the loop's sessions
 	active      time.Duration // when the last message passed, either way

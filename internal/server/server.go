@@ -39,7 +39,6 @@ type Server struct {
 	table     atomic.Pointer[Table] // swapped, never changed
 	http      *http.Server
 	closing   atomic.Bool
-	lastTaken atomic.Int64 // when a session was last taken over, unix nanoseconds
 }
 
 const (
@@ -81,8 +80,8 @@ func (s *Server) Swap(t Table) { s.table.Store(&t) }
 // Sessions counts those under way.
 func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }
 
-// LastTaken is when a session was last taken over.
-func (s *Server) LastTaken() time.Time { return time.Unix(0, s.lastTaken.Load()) }
+// Ended counts a session out; it is for relay.Route.Ended.
+func (s *Server) Ended(client netip.Addr) { s.admission.leave(client) }
 
 // ServeHTTP judges a request and gives it to its route's mode.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -132,16 +131,14 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p p
 	q := &relay.Request{
 		Route: rt.relay, ID: id, Addr: p.client, Offer: offer, Target: rt.target(r), Host: r.Host,
 		Header: h, Pick: rt.choice(r, p.name()), Secure: p.secure,
-		Done: func() { s.admission.leave(p.client) },
 	}
 	taken, err := s.hijack(w)
 	if err != nil {
 		s.cfg.Log.Warn("connection not taken over", "client", p.name(), "err", err)
-		s.admission.leave(p.client)
+		s.Ended(p.client)
 		return
 	}
 	q.Client = taken
-	s.lastTaken.Store(time.Now().UnixNano())
 	s.cfg.Relay.Start(q)
 }
 
