@@ -69,15 +69,17 @@ func (c Config) String() string {
 			y += base + "\n"
 		}
 	}
-	timeouts := c.Timeouts
-	if !strings.Contains(timeouts, "ping:") {
-		timeouts = strings.TrimSuffix("ping: 0s, "+timeouts, ", ")
+	timeouts := strings.Split(c.Timeouts, ", ")
+	for _, base := range []string{"ping: 0s", "close: 1s"} {
+		if key, _, _ := strings.Cut(base, " "); !strings.Contains(" "+c.Timeouts, " "+key) {
+			timeouts = append(timeouts, base)
+		}
 	}
 	y += "routes:\n  - name: r\n"
 	if c.Route != "" {
 		y += strings.TrimRight(c.Route, "\n") + "\n"
 	}
-	y += "    timeouts: {" + timeouts + "}\n"
+	y += "    timeouts: {" + strings.Trim(strings.Join(timeouts, ", "), ", ") + "}\n"
 	if c.Limits != "" {
 		y += "    limits: {" + c.Limits + "}\n"
 	}
