@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -42,6 +43,7 @@ const (
 	flagFin                           // FIN is to follow the output that waits
 	flagFinSent
 	flagWasFull // Drained is owed
+	flagFailing // the loop has an error to tell of it
 	flagReplay  // kept bytes are to be shown without new ones
 	flagDrained // stream: Drained is to be told
 )
@@ -60,10 +62,10 @@ type Conn struct {
 	loop     *Loop
 	handler  Handler
 	stream   *stream // nil on the raw transport
+	secure   *secure // TLS on the raw transport; nil for none
 	kept     []byte  // read and not taken; lent by the loop
 	out      []byte  // written and refused by the socket; lent by the loop
 	outSince time.Duration
-	err      error // told at the next round
 	outAt    int32 // what of out has gone
 	fd       int32
 	slot     uint32
@@ -111,6 +113,10 @@ func (l *Loop) Attach(c *Conn, h Handler, t Taken) error {
 		newStream(c, t.Conn)
 		return nil
 	}
+	if c.secure = t.secure; c.secure != nil {
+		c.flags |= flagReplay // some of it may be decrypted, or read, already
+		l.later(c)
+	}
 	return c.attachRaw(t.fd)
 }
 
@@ -154,11 +160,26 @@ func (c *Conn) Paused() bool { return c.flags&flagPaused != 0 }
 //
 // Fast path: one system call, no copy.
 func (c *Conn) Write(p []byte) {
-	if c.flags&(flagGone|flagFin) != 0 || c.err != nil || len(p) == 0 {
+	if c.flags&(flagGone|flagFin|flagFailing) != 0 || len(p) == 0 {
 		return
 	}
 	if c.stream != nil {
 		c.stream.write(p)
+		return
+	}
+	if c.secure != nil {
+		var err error
+		if p, err = c.secure.write(c.loop, p); err != nil {
+			c.failLater(err)
+			return
+		}
+	}
+	c.writeRaw(p)
+}
+
+// writeRaw sends bytes as they go over the wire.
+func (c *Conn) writeRaw(p []byte) {
+	if len(p) == 0 {
 		return
 	}
 	if len(c.out) == 0 && c.flags&flagConnecting == 0 {
@@ -190,6 +211,9 @@ func (c *Conn) CloseWrite() {
 		c.stream.closeWrite()
 		return
 	}
+	if c.secure != nil && c.flags&flagFailing == 0 {
+		c.writeRaw(c.secure.closeWrite(c.loop))
+	}
 	if len(c.out) == 0 {
 		c.sendFin()
 	}
@@ -213,8 +237,15 @@ func (c *Conn) end(reset bool) {
 	if !c.Live() {
 		return
 	}
+	if c.secure != nil && !reset && c.flags&(flagFin|flagFailing) == 0 && len(c.out) == 0 {
+		c.writeRaw(c.secure.closeWrite(c.loop))
+	}
 	c.flags |= flagGone
 	c.loop.conns.Add(-1)
+	if c.flags&flagFailing != 0 {
+		delete(c.loop.failing, c)
+	}
+	c.secure = nil
 	c.release()
 	switch {
 	case c.stream == nil:
@@ -244,8 +275,9 @@ func (c *Conn) dropKept() {
 
 // failLater has the handler told of err next round.
 func (c *Conn) failLater(err error) {
-	if c.err == nil {
-		c.err = err
+	if c.flags&flagFailing == 0 {
+		c.flags |= flagFailing
+		c.loop.failing[c] = err
 		c.loop.later(c)
 	}
 }
@@ -263,8 +295,8 @@ func (c *Conn) served(ev uint8) {
 	if !c.Live() {
 		return
 	}
-	if c.err != nil {
-		c.fail(c.err)
+	if c.flags&flagFailing != 0 {
+		c.fail(c.loop.failing[c])
 		return
 	}
 	if c.stream != nil {
@@ -277,8 +309,15 @@ func (c *Conn) served(ev uint8) {
 // deliver shows p and keeps what is not taken. p may be in the loop's buffer.
 func (c *Conn) deliver(p []byte) {
 	n := c.handler.Data(c, p)
-	if n < len(p) && c.Live() {
-		c.kept = append(c.loop.lent.get(len(p)-n), p[n:]...)
+	if c.Live() {
+		c.keep(p[n:])
+	}
+}
+
+// keep puts bytes that were not taken aside.
+func (c *Conn) keep(p []byte) {
+	if len(p) > 0 {
+		c.kept = append(c.loop.lent.get(len(p)), p...)
 	}
 }
 
@@ -297,7 +336,9 @@ func (c *Conn) replay() {
 type Taken struct {
 	Conn net.Conn // nil where the raw transport has the descriptor
 	Rest []byte
-	fd   int
+
+	fd     int
+	secure *secure
 }
 
 // Wrapper is a net.Conn of ours around another. Unwrap gives the inner one and
@@ -309,6 +350,17 @@ type Wrapper interface {
 // Take takes conn over for a loop of g. rest is what was read from it and not
 // used. On error conn is closed. Any goroutine may call it.
 func (g *Group) Take(conn net.Conn, rest []byte) (Taken, error) {
+	if tc, ok := conn.(*tls.Conn); ok && !g.stream {
+		t, ok, err := takeSecure(tc)
+		if err != nil {
+			conn.Close()
+			return Taken{}, err
+		}
+		if ok {
+			t.Rest = rest
+			return t, nil
+		}
+	}
 	if w, ok := conn.(Wrapper); ok {
 		inner, unread := w.Unwrap()
 		conn, rest = inner, append(rest, unread...)

@@ -48,7 +48,7 @@ func (d *Dial) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil || d.TLS == nil {
 		return conn, err
 	}
-	tc := tls.Client(conn, d.TLS)
+	tc := tls.Client(&Link{Conn: conn}, d.TLS)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, errors.Join(ErrTLS, err)

@@ -101,17 +101,19 @@ type Loop struct {
 	asleep atomic.Bool // the loop waits, or is about to
 
 	// Owned by the loop.
-	now      time.Duration // since base, read once a round
-	poll     poller
-	wheel    wheel
-	in       []byte // every raw read lands here
-	lent     buffers
-	tasks    []Task  // the queue's other half
-	ready    []*Conn // connections with something to tell that no event tells
-	readyTwo []*Conn
-	streams  map[*stream]struct{}
-	rng      *rand.ChaCha8
-	stopping bool
+	now                 time.Duration // since base, read once a round
+	poll                poller
+	wheel               wheel
+	in                  []byte          // every raw read lands here, or what TLS makes of it
+	cipherIn, cipherOut []byte          // ciphertext on its way, where there is TLS
+	failing             map[*Conn]error // what flagFailing is about
+	lent                buffers
+	tasks               []Task  // the queue's other half
+	ready               []*Conn // connections with something to tell that no event tells
+	readyTwo            []*Conn
+	streams             map[*stream]struct{}
+	rng                 *rand.ChaCha8
+	stopping            bool
 }
 
 func newLoop(g *Group, index int, o Options) (*Loop, error) {
@@ -119,7 +121,7 @@ func newLoop(g *Group, index int, o Options) (*Loop, error) {
 	crand.Read(seed[:])
 	l := &Loop{
 		Index: index, group: g, panicked: o.Panicked, base: time.Now(),
-		in: make([]byte, inSize), streams: map[*stream]struct{}{}, rng: rand.NewChaCha8(seed),
+		in: make([]byte, inSize), streams: map[*stream]struct{}{}, failing: map[*Conn]error{}, rng: rand.NewChaCha8(seed),
 	}
 	return l, l.poll.open(g.stream)
 }

@@ -74,13 +74,18 @@ func (c *Conn) servedRaw(ev uint8) {
 		c.flush()
 	}
 	if c.flags&flagReplay != 0 && c.Live() {
+		if c.secure != nil && c.flags&flagPaused == 0 {
+			c.flags &^= flagReplay
+			c.opened(nil)
+			return
+		}
 		c.replay() // the socket's input comes next round, behind it
 		if c.flags&flagHup != 0 && c.Live() {
 			c.loop.later(c)
 		}
 		return
 	}
-	if !c.Live() || c.err != nil {
+	if c.flags&(flagGone|flagFailing) != 0 {
 		return
 	}
 	readable := ev&(evRead|evHup) != 0 || c.flags&flagHup != 0
@@ -107,14 +112,13 @@ func (c *Conn) hangUp() {
 // Fast path: one system call, no copy unless bytes were kept.
 func (c *Conn) read() {
 	l := c.loop
-	have := 0
-	if len(c.kept) > 0 {
-		have = copy(l.in, c.kept)
-		c.dropKept()
-		if have == len(l.in) {
-			c.fail(ErrStuck)
-			return
-		}
+	if c.secure != nil {
+		c.readSecure()
+		return
+	}
+	have, ok := c.unkeep()
+	if !ok {
+		return
 	}
 	n, err := rawRead(c.fd, l.in[have:min(have+readSize, len(l.in))])
 	switch {
@@ -122,18 +126,86 @@ func (c *Conn) read() {
 		c.fail(err)
 	case n > 0:
 		c.deliver(l.in[:have+n])
-		if c.flags&(flagHup|flagPaused|flagGone) == flagHup {
-			l.later(c) // off the poller: read on until the end
-		}
+		c.readOn()
 	case n == 0:
-		c.flags |= flagEOF
-		if have > 0 {
-			c.kept = append(l.lent.get(have), l.in[:have]...)
-		}
-		c.handler.EOF(c)
-		c.watch()
-	case have > 0:
-		c.kept = append(l.lent.get(have), l.in[:have]...)
+		c.keep(l.in[:have])
+		c.finished()
+	default:
+		c.keep(l.in[:have])
+	}
+}
+
+// unkeep puts kept bytes at the start of the read buffer, and tells how many.
+// It is false when no more fits behind them.
+func (c *Conn) unkeep() (have int, ok bool) {
+	if len(c.kept) == 0 {
+		return 0, true
+	}
+	have = copy(c.loop.in, c.kept)
+	c.dropKept()
+	if have == len(c.loop.in) {
+		c.fail(ErrStuck)
+		return 0, false
+	}
+	return have, true
+}
+
+// readOn has a connection that is off the poller read to its end.
+func (c *Conn) readOn() {
+	if c.flags&(flagHup|flagPaused|flagGone) == flagHup {
+		c.loop.later(c)
+	}
+}
+
+// finished is the peer's FIN.
+func (c *Conn) finished() {
+	c.flags |= flagEOF
+	c.handler.EOF(c)
+	c.watch()
+}
+
+// readSecure reads ciphertext once and shows what it holds.
+func (c *Conn) readSecure() {
+	l := c.loop
+	if l.cipherIn == nil {
+		l.cipherIn = make([]byte, readSize)
+	}
+	room := len(l.in) - len(c.kept) - maxRecord // all that comes must fit when decrypted
+	if room <= 0 {
+		c.fail(ErrStuck)
+		return
+	}
+	n, err := rawRead(c.fd, l.cipherIn[:min(room, readSize)])
+	switch {
+	case err != nil:
+		c.fail(err)
+	case n == 0:
+		c.finished()
+	case n > 0:
+		c.opened(l.cipherIn[:n])
+	}
+}
+
+// opened shows what ciphertext holds, decrypted.
+func (c *Conn) opened(cipher []byte) {
+	l := c.loop
+	have, ok := c.unkeep()
+	if !ok {
+		return
+	}
+	n, reply, err := c.secure.read(l, cipher, l.in[have:])
+	c.writeRaw(reply)
+	if have+n > 0 {
+		c.deliver(l.in[:have+n])
+	}
+	switch {
+	case !c.Live():
+	case err == nil:
+		c.readOn()
+	case ended(err):
+		c.finished()
+	default:
+		c.fail(err)
 	}
 }
 

@@ -310,7 +310,7 @@ func (s *stream) dial(ctx context.Context, d *Dial) {
 	conn, err := d.connect(ctx)
 	s.loop.Post(&streamDialled{s, conn, err})
 	if ctx.Err() != nil && conn != nil {
-		conn.Close() // the loop may be gone
+		conn.Close() // nobody wants it, and the loop may be gone
 	}
 }
 
@@ -332,9 +332,39 @@ func (t *streamDialled) Run(*Loop) {
 		c.failLater(t.err)
 		return
 	}
-	s.cancel()
-	s.cancel = nil
+	s.cancel = nil // not called: to its goroutine that means that nobody wants the connection
 	c.flags &^= flagConnecting
+	if c.dialledSecure(t.conn) {
+		return
+	}
 	s.start(t.conn)
 	s.hand()
+}
+
+// dialledSecure carries a TLS connection on the raw transport, where there is
+// one.
+func (c *Conn) dialledSecure(conn net.Conn) bool {
+	tc, ok := conn.(*tls.Conn)
+	if !ok || c.loop.group.stream {
+		return false
+	}
+	t, ok, err := takeSecure(tc)
+	if err != nil {
+		c.failLater(err)
+		return true
+	}
+	if !ok {
+		return false
+	}
+	delete(c.loop.streams, c.stream)
+	c.stream, c.secure = nil, t.secure
+	out := c.out
+	c.out = nil
+	if err := c.attachRaw(t.fd); err != nil {
+		c.failLater(err)
+		return true
+	}
+	c.Write(out)
+	c.loop.lent.put(out)
+	return true
 }

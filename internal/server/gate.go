@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-proxy/sluice/internal/loop"
 )
 
 // slowHead is how long a connection without a whole request holds its place
@@ -140,7 +142,9 @@ func (c *conn) left() {
 // connState frees places at the gate as net/http moves connections along.
 func connState(nc net.Conn, state http.ConnState) {
 	if tc, ok := nc.(*tls.Conn); ok {
-		nc = tc.NetConn()
+		if k, ok := tc.NetConn().(*loop.Link); ok {
+			nc = k.Conn
+		}
 	}
 	c, ok := nc.(*conn)
 	if !ok {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/loop"
 )
 
 const headTimeout = 10 * time.Second // for a request's head, and a TLS handshake
@@ -60,15 +61,31 @@ func (s *Server) Serve(l net.Listener, cfg *config.Listener, certs *Certificates
 	}
 	var in net.Listener = g
 	if certs != nil {
-		in = tls.NewListener(g, &tls.Config{
+		in = &secured{g, &tls.Config{
 			GetCertificate: certs.Get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-		})
+			DynamicRecordSizingDisabled: true, // messages are written whole
+		}}
 	}
 	err := s.http.Serve(in)
 	if s.closing.Load() {
 		return nil
 	}
 	return err
+}
+
+// secured is a listener that speaks TLS, in a way that a loop can go on with.
+type secured struct {
+	net.Listener
+	cfg *tls.Config
+}
+
+// Accept gives a *tls.Conn; its handshake is still to come.
+func (l *secured) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Server(&loop.Link{Conn: c}, l.cfg), nil
 }
 
 // addrOf gives the IP address in a; the zero Addr for a Unix socket.
