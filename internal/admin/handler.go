@@ -136,11 +136,7 @@ func (h *handler) api(w http.ResponseWriter, _ *http.Request) {
 		out.Routes = append(out.Routes, rr)
 	}
 	for _, p := range src.Pools() {
-		pr := poolReport{Name: p.Name(), Instances: []upstream.View{}}
-		for _, i := range p.Instances() {
-			pr.Instances = append(pr.Instances, i.View())
-		}
-		out.Pools = append(out.Pools, pr)
+		out.Pools = append(out.Pools, poolReport{p.Name(), p.Views()})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)

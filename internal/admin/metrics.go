@@ -132,11 +132,10 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 	}
 	for _, p := range m.source.Pools() {
-		for _, i := range p.Instances() {
-			v := i.View()
-			up := 0.0
-			if i.Up() {
-				up = 1
+		for _, v := range p.Views() {
+			up := 1.0
+			if v.State == "down" {
+				up = 0
 			}
 			gauge(descUp, up, p.Name(), v.Name)
 			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)

@@ -111,12 +111,16 @@ func nth(cs []Candidate, sum int, r *rand.Rand) int {
 
 // least takes the candidate of the least cost for its weight: of all with
 // full, else of two taken at random, which needs no fresh figures to spread
-// well. A session that is about to be added counts already, so that weights
-// hold among the empty.
+// well; but where both of these are much fuller than the least full of all, it
+// takes that one. A session that is about to be added counts already, so that
+// weights hold among the empty.
 type least struct {
 	cost func(*Candidate) float64
 	full bool
 }
+
+// tooFull is by how much the lesser of two may be fuller than the least of all.
+const tooFull = 2
 
 func (p least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 	ready, usable := 0, 0
@@ -149,14 +153,21 @@ func (p least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 		b++
 	}
 	k := -1
-	return p.of(cs, func(i int) bool {
+	lesser := p.of(cs, func(i int) bool {
 		if skip(i) {
 			return true
 		}
 		k++
 		return k != a && k != b
 	}, r)
+	if all := p.of(cs, skip, r); p.share(&cs[lesser]) > tooFull*p.share(&cs[all]) {
+		return all
+	}
+	return lesser
 }
+
+// share is what c would cost for its weight with one session more.
+func (p least) share(c *Candidate) float64 { return (p.cost(c) + 1) / float64(c.Weight) }
 
 // of takes the least of those not skipped; among equals, any.
 func (p least) of(cs []Candidate, skip func(int) bool, r *rand.Rand) int {
@@ -166,7 +177,7 @@ func (p least) of(cs []Candidate, skip func(int) bool, r *rand.Rand) int {
 		if skip(i) {
 			continue
 		}
-		cost := (p.cost(&cs[i]) + 1) / float64(cs[i].Weight)
+		cost := p.share(&cs[i])
 		switch {
 		case best < 0 || cost < lowest:
 			best, lowest, equals = i, cost, 1

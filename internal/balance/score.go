@@ -1,6 +1,9 @@
 package balance
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What makes a session count double: that many messages a second, or that many
 // bytes. A message costs a server about as much as ten seconds of an idle
@@ -9,7 +12,8 @@ const (
 	messagesPerSession = 10
 	bytesPerSession    = 16 << 10
 	rttSlack           = 200 * time.Microsecond // differences below it are noise
-	rttDead            = 2.0                    // a ratio up to this is noise
+	rttNoise           = 2.0                    // so is a ratio up to this
+	mostSlow           = 64                     // an instance must not be written off for its pings alone
 )
 
 // Parts are what an instance's load is made of.
@@ -22,10 +26,10 @@ type Parts struct {
 }
 
 // Score is the load: a session counts 1, traffic counts as sessions, and an
-// instance that answers pings more slowly than it used to counts as fuller by
-// that ratio.
-func (p Parts) Score() float64 {
-	return (float64(p.Sessions) + p.Traffic()) * p.Slowness()
+// instance that answers pings more slowly than it used to counts as fuller.
+// least is the lowest Ratio of the instances that it is compared with.
+func (p Parts) Score(least float64) float64 {
+	return (float64(p.Sessions) + p.Traffic()) * Slowness(p.Ratio(), least)
 }
 
 // Traffic is what messages and bytes count, in sessions.
@@ -33,52 +37,62 @@ func (p Parts) Traffic() float64 {
 	return p.Messages/messagesPerSession + p.Bytes/bytesPerSession
 }
 
-// Slowness is how much fuller the round-trip time makes an instance: 1 for
-// not at all.
-func (p Parts) Slowness() float64 {
+// Ratio is the round-trip time lately over the usual one; 1 where either is
+// unknown.
+func (p Parts) Ratio() float64 {
 	if p.RTT == 0 || p.Usual == 0 {
 		return 1
 	}
-	ratio := float64(p.RTT+rttSlack) / float64(p.Usual+rttSlack)
-	if ratio <= rttDead {
-		return 1
-	}
-	return ratio
+	return float64(p.RTT+rttSlack) / float64(p.Usual+rttSlack)
 }
 
-// Past keeps an instance's round-trip times: lately, and usual. The usual
+// Slowness is how much fuller a ratio makes an instance where the lowest one
+// is least: 1 up to twice that, then the square of what it is above it, since
+// waiting grows faster than load does, up to mostSlow. What slows all of them
+// down, such as this machine, counts for nothing.
+func Slowness(ratio, least float64) float64 {
+	r := ratio / least
+	if r <= rttNoise {
+		return 1
+	}
+	return min((r-1)*(r-1), mostSlow)
+}
+
+// Past keeps an instance's round-trip times: lately, and usual. Lately is the
+// median of the last few, so that one that was held up says little. The usual
 // falls at once and rises slowly, by half the difference in usualHalf.
 type Past struct {
-	lately, usual float64 // seconds
-	at            time.Duration
-	samples       int
+	last   [lastFew]time.Duration // a ring
+	n      int                    // samples there have been
+	usual  time.Duration
+	at     time.Duration // of the latest sample
+	lately time.Duration
 }
 
 const (
+	lastFew   = 7
 	usualHalf = 10 * time.Minute
 )
 
 // Add takes a sample at now.
 func (p *Past) Add(rtt, now time.Duration) {
-	x := rtt.Seconds()
-	p.samples++
-	if p.samples == 1 {
-		p.lately, p.usual, p.at = x, x, now
-		return
-	}
-	p.lately += (x - p.lately) / 4
-	switch {
-	case p.lately < p.usual:
+	p.last[p.n%lastFew] = rtt
+	p.n++
+	some := p.last
+	known := some[:min(p.n, lastFew)]
+	slices.Sort(known)
+	p.lately = known[(len(known)-1)/2]
+	if p.n == 1 || p.lately < p.usual {
 		p.usual = p.lately
-	default:
-		part := float64(now-p.at) / float64(usualHalf)
-		p.usual += (p.lately - p.usual) * min(part, 1) / 2
+	} else {
+		part := min(float64(now-p.at)/float64(usualHalf), 1) / 2
+		p.usual += time.Duration(float64(p.lately-p.usual) * part)
 	}
 	p.at = now
 }
 
 // Lately and Usual give the round-trip times; 0 before the first sample.
-func (p *Past) Lately() time.Duration { return time.Duration(p.lately * float64(time.Second)) }
+func (p *Past) Lately() time.Duration { return p.lately }
 
 // Usual is the round-trip time of the instance's past.
-func (p *Past) Usual() time.Duration { return time.Duration(p.usual * float64(time.Second)) }
+func (p *Past) Usual() time.Duration { return p.usual }

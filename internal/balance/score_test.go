@@ -37,12 +37,12 @@ func TestScoreIsMonotone(t *testing.T) {
 		add("slowness", func(q *balance.Parts) {
 			q.RTT += time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "more"))
 		})
-		if p.Score() < float64(p.Sessions) {
-			t.Fatalf("%+v counts %v, less than its sessions", p, p.Score())
+		if p.Score(1) < float64(p.Sessions) {
+			t.Fatalf("%+v counts %v, less than its sessions", p, p.Score(1))
 		}
 		for part, q := range more {
-			if q.Score() < p.Score() || part != "slowness" && q.Score() == p.Score() {
-				t.Fatalf("with more %s it goes from %v to %v: %+v", part, p.Score(), q.Score(), p)
+			if q.Score(1) < p.Score(1) || part != "slowness" && q.Score(1) == p.Score(1) {
+				t.Fatalf("with more %s it goes from %v to %v: %+v", part, p.Score(1), q.Score(1), p)
 			}
 		}
 	})
@@ -66,13 +66,16 @@ func TestScore(t *testing.T) {
 		{"no round trip known", balance.Parts{Sessions: 5, Usual: 10 * ms}, 5},
 		{"no past known", balance.Parts{Sessions: 5, RTT: 10 * ms}, 5},
 	} {
-		if got := c.p.Score(); got != c.want {
+		if got := c.p.Score(1); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 	slow := balance.Parts{Sessions: 5, RTT: 100 * ms, Usual: 10 * ms}
-	if got := slow.Score(); got < 45 || got > 50 {
-		t.Errorf("ten times slower than usual, five sessions count %v, want nearly 50", got)
+	if got := slow.Score(1); got < 5*60 || got > 5*64 {
+		t.Errorf("ten times slower than usual, five sessions count %v, want 64 times as much", got)
+	}
+	if got := slow.Score(slow.Ratio()); got != 5 {
+		t.Errorf("as slow as all the others, five sessions count %v, want 5", got)
 	}
 }
 
@@ -97,8 +100,8 @@ func TestPast(t *testing.T) {
 	within("one sample is lately", p.Lately(), 10*ms-1, 10*ms)
 	within("and usual", p.Usual(), 10*ms-1, 10*ms)
 	add(100*ms, 1)
-	within("one slow answer moves lately by a quarter", p.Lately(), 32*ms, 33*ms)
-	within("and the usual hardly", p.Usual(), 10*ms, 11*ms)
+	within("one slow answer is not lately yet", p.Lately(), 10*ms, 10*ms)
+	within("nor usual", p.Usual(), 10*ms, 10*ms)
 	add(100*ms, 20)
 	within("slow for 20 s, lately knows", p.Lately(), 95*ms, 100*ms)
 	within("and the usual is of the past", p.Usual(), 10*ms, 13*ms)
@@ -117,7 +120,6 @@ func TestPast(t *testing.T) {
 // ten times its usual. Of 1000 new sessions, picked one after another, each of
 // the two gets less than 60 % of a fair share.
 func TestBusyAndSlow(t *testing.T) {
-	t.Skip("bug: two choices of four meet as busy and slow in every sixth pick, so the slow one gets a sixth of all, 2/3 of a fair share")
 	for _, usual := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
 		parts := [4]balance.Parts{{Sessions: 20, Messages: 40000, Bytes: 40000 * 100}}
 		for i := range parts {
@@ -127,7 +129,7 @@ func TestBusyAndSlow(t *testing.T) {
 		p, r, cs, given := balance.New("least_load"), source(), even(4), [4]int{}
 		for range 1000 {
 			for i := range cs {
-				cs[i].Sessions, cs[i].Load = parts[i].Sessions, parts[i].Score()
+				cs[i].Sessions, cs[i].Load = parts[i].Sessions, parts[i].Score(1)
 			}
 			k := p.Pick(cs, 0, r)
 			parts[k].Sessions++

@@ -86,6 +86,7 @@ func (b *Balancer) snapshot(members []member, tried []*Instance) error {
 	b.cs = b.cs[:0]
 	now := b.pool.set.now()
 	usable, up, free := 0, 0, 0
+	least := leastRatio(members)
 	avoided := false
 	for _, m := range members {
 		ok := m.Up()
@@ -102,7 +103,7 @@ func (b *Balancer) snapshot(members []member, tried []*Instance) error {
 		if ok {
 			usable++
 		}
-		b.cs = append(b.cs, balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions(), Load: m.load(),
+		b.cs = append(b.cs, balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions(), Load: m.load(least),
 			Ramp: m.ramp(len(members)), Usable: ok})
 	}
 	switch {

@@ -20,7 +20,7 @@ import (
 const (
 	avoidFor    = time.Second            // after an instance could not be reached, others are asked first
 	rampOver    = 100                    // sessions until one that has come back is trusted with its share
-	rttFresh    = 250 * time.Millisecond // a round-trip time is measured at least that often while sessions open
+	rttFresh    = 100 * time.Millisecond // a round-trip time is measured at least that often while sessions open
 	notRamping  = -1
 	sampleEvery = 500 * time.Millisecond
 )
@@ -41,7 +41,7 @@ type Instance struct {
 	given    atomic.Int64 // sessions since it came back, or notRamping
 	asked    atomic.Int64 // the set's time of the last ping sent to know the RTT
 	traffic  atomic.Uint64
-	slowness atomic.Uint64
+	ratio    atomic.Uint64
 	cells    []trafficCell // a loop each
 
 	mu       sync.Mutex // guards what follows
@@ -67,7 +67,7 @@ func newInstance(set *Set, u *url.URL, addr netip.AddrPort, tc *tls.Config) *Ins
 	if u.Scheme == "ws+unix" {
 		i.dial = loop.Dial{Unix: u.Path}
 	}
-	i.slowness.Store(math.Float64bits(1))
+	i.ratio.Store(math.Float64bits(1))
 	i.given.Store(notRamping)
 	return i
 }
@@ -137,9 +137,9 @@ func (i *Instance) RTT(d time.Duration) {
 	i.mu.Lock()
 	i.past.Add(d, i.set.now())
 	i.parts.RTT, i.parts.Usual = i.past.Lately(), i.past.Usual()
-	slow := i.parts.Slowness()
+	ratio := i.parts.Ratio()
 	i.mu.Unlock()
-	i.slowness.Store(math.Float64bits(slow))
+	i.ratio.Store(math.Float64bits(ratio))
 }
 
 // WantsRTT tells whether a ping now would tell something new.
@@ -168,10 +168,14 @@ func (i *Instance) avoided(now time.Duration) bool {
 	return at != 0 && int64(now) < at
 }
 
-// load is the instance's score with the sessions that it has now.
-func (i *Instance) load() float64 {
-	return (float64(i.sessions.Load()) + math.Float64frombits(i.traffic.Load())) * math.Float64frombits(i.slowness.Load())
+// load is the instance's score with the sessions that it has now, beside
+// others of which least is the lowest ratio of round-trip times.
+func (i *Instance) load(least float64) float64 {
+	return (float64(i.sessions.Load()) + math.Float64frombits(i.traffic.Load())) * balance.Slowness(i.slow(), least)
 }
+
+// slow is the ratio of the instance's round-trip times, lately over usual.
+func (i *Instance) slow() float64 { return math.Float64frombits(i.ratio.Load()) }
 
 // ramp is the probability with which an instance that has come back is taken,
 // among n.
@@ -235,15 +239,15 @@ type LoadView struct {
 	Slowness float64 `json:"slowness"`
 }
 
-// View gives the instance's present state.
-func (i *Instance) View() View {
+// view gives the instance's present state; least is as for load.
+func (i *Instance) view(least float64) View {
 	i.mu.Lock()
 	parts, state := i.parts, i.state
 	i.mu.Unlock()
 	parts.Sessions = i.Sessions()
 	v := View{Name: i.name, State: "up", Why: state.Why, Since: state.Since, Sessions: parts.Sessions, Load: LoadView{
-		Score: parts.Score(), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
-		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: parts.Slowness(),
+		Score: parts.Score(least), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
+		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}
 	switch {
 	case state.Down:

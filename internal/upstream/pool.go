@@ -34,6 +34,31 @@ func (p *Pool) Instances() []*Instance {
 	return out
 }
 
+// Views gives the instances as the API shows them.
+func (p *Pool) Views() []View {
+	ms := *p.members.Load()
+	least, out := leastRatio(ms), make([]View, len(ms))
+	for k, m := range ms {
+		out[k] = m.view(least)
+	}
+	return out
+}
+
+// leastRatio is the lowest ratio of round-trip times among instances that are
+// up; 1 when there is none.
+func leastRatio(ms []member) float64 {
+	least := 0.0
+	for _, m := range ms {
+		if r := m.slow(); m.Up() && (least == 0 || r < least) {
+			least = r
+		}
+	}
+	if least == 0 {
+		return 1
+	}
+	return least
+}
+
 // Ready tells whether any instance is up.
 func (p *Pool) Ready() bool {
 	for _, m := range *p.members.Load() {
