@@ -125,7 +125,8 @@ func TestLeastSessions(t *testing.T) {
 	})
 }
 
-// TestLeastLoadOfTwo: the lesser of the two, always.
+// TestLeastLoadOfTwo: the lesser of the two, always, and never one that is more
+// than twice as full as the least of all.
 func TestLeastLoadOfTwo(t *testing.T) {
 	p := balance.New("least_load")
 	rapid.Check(t, func(t *rapid.T) {
@@ -142,6 +143,11 @@ func TestLeastLoadOfTwo(t *testing.T) {
 		for _, i := range usable {
 			if cost(i) >= cost(got) && i != got {
 				worse++
+			}
+		}
+		for _, i := range usable {
+			if cost(got) > 2*cost(i) {
+				t.Fatalf("%d at %v is picked beside %d at %v", got, cost(got), i, cost(i))
 			}
 		}
 		if len(usable) > 1 && worse == 0 {

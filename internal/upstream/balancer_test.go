@@ -138,7 +138,7 @@ func valueOf(t *testing.T, setCookie string) string {
 }
 
 func TestSticky(t *testing.T) {
-	b, is := three(t, "sluice", "max=50")
+	b, _ := three(t, "sluice", "max=50")
 	c := b.For("", "")
 	home := choose(t, c)
 	value := valueOf(t, c.Cookie(home, false))
@@ -172,7 +172,6 @@ func TestSticky(t *testing.T) {
 	for _, forged := range []string{"x", "0", "-1", strings.Repeat("z", 1000)} {
 		choose(t, b.For("", forged))
 	}
-	_ = is
 }
 
 func TestCookie(t *testing.T) {

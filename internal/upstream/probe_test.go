@@ -193,7 +193,7 @@ func TestProbesFollowAnInstance(t *testing.T) {
 	if got := <-w; got != "down ws://"+address || p.Ready() {
 		t.Errorf("with nobody there: %q, ready %v", got, p.Ready())
 	}
-	if v := p.Instances()[0].View(); !strings.HasPrefix(v.Why, "tcp probe: ") {
+	if v := p.Instances()[0].view(1); !strings.HasPrefix(v.Why, "tcp probe: ") {
 		t.Errorf("it is down because of %q", v.Why)
 	}
 	l, err := net.Listen("tcp", address)

@@ -165,11 +165,11 @@ func TestSlowStart(t *testing.T) {
 	p := newPool(t, s, "ws://10.0.0.1:9000", "ws://10.0.0.9:9000")
 	resolves(p, "10.0.0.1:9000", "10.0.0.2:9000", "10.0.0.3:9000", "10.0.0.4:9000")
 	first, late := p.Instances()[0], p.Instances()[3]
-	if first.ramp(4) != 1 || first.View().State != "up" {
-		t.Errorf("the first is %s with a chance of %v", first.View().State, first.ramp(4))
+	if first.ramp(4) != 1 || first.view(1).State != "up" {
+		t.Errorf("the first is %s with a chance of %v", first.view(1).State, first.ramp(4))
 	}
-	if late.ramp(4) != 0.25 || late.View().State != "starting" {
-		t.Errorf("the late one is %s with a chance of %v, want a fair share", late.View().State, late.ramp(4))
+	if late.ramp(4) != 0.25 || late.view(1).State != "starting" {
+		t.Errorf("the late one is %s with a chance of %v, want a fair share", late.view(1).State, late.ramp(4))
 	}
 	for range 50 {
 		late.acquire()
@@ -180,18 +180,18 @@ func TestSlowStart(t *testing.T) {
 	for range 50 {
 		late.acquire()
 	}
-	if late.ramp(4) != 1 || late.View().State != "up" {
-		t.Errorf("after %d sessions it is %s with a chance of %v", rampOver, late.View().State, late.ramp(4))
+	if late.ramp(4) != 1 || late.view(1).State != "up" {
+		t.Errorf("after %d sessions it is %s with a chance of %v", rampOver, late.view(1).State, late.ramp(4))
 	}
 
 	rules := health.Rules{Rise: 1, Fall: 1}
 	first.judge(health.Failed, "no answer", rules)
-	if v := first.View(); first.Up() || v.State != "down" || v.Why != "no answer" {
+	if v := first.view(1); first.Up() || v.State != "down" || v.Why != "no answer" {
 		t.Errorf("a failed probe makes it %+v", v)
 	}
 	first.judge(health.Passed, "", rules)
-	if !first.Up() || first.View().State != "starting" {
-		t.Errorf("back again it is %s", first.View().State)
+	if !first.Up() || first.view(1).State != "starting" {
+		t.Errorf("back again it is %s", first.view(1).State)
 	}
 }
 
@@ -255,17 +255,17 @@ func TestTraffic(t *testing.T) {
 		i.Traffic(1, 40, 16<<10)
 		i.sample(time.Second)
 	}
-	v := i.View()
-	if got := i.load(); got < 12.9 || got > 13.1 {
+	v := i.view(1)
+	if got := i.load(1); got < 12.9 || got > 13.1 {
 		t.Errorf("a session with 100 messages and 32 KiB a second counts %v, want 1+10+2: %+v", got, v.Load)
 	}
-	if d := v.Load.Score - i.load(); d < -0.01 || d > 0.01 {
-		t.Errorf("the API shows a score of %v, the policies see %v", v.Load.Score, i.load())
+	if d := v.Load.Score - i.load(1); d < -0.01 || d > 0.01 {
+		t.Errorf("the API shows a score of %v, the policies see %v", v.Load.Score, i.load(1))
 	}
 	for range 20 {
 		i.sample(time.Second)
 	}
-	if got := i.load(); got < 1 || got > 1.1 {
+	if got := i.load(1); got < 1 || got > 1.1 {
 		t.Errorf("20 s after the last message it counts %v, want 1", got)
 	}
 }
@@ -277,13 +277,16 @@ func TestSlowRoundTripCounts(t *testing.T) {
 	for range 10 {
 		i.RTT(10 * time.Millisecond)
 	}
-	if got := i.load(); got != 1 {
+	if got := i.load(1); got != 1 {
 		t.Errorf("answering as usual it counts %v, want 1", got)
 	}
 	for range 20 {
 		i.RTT(100 * time.Millisecond)
 	}
-	if got := i.load(); got < 8 || got > 10 {
-		t.Errorf("ten times slower than usual it counts %v, want nearly 10", got)
+	if got := i.load(1); got < 50 {
+		t.Errorf("ten times slower than usual it counts %v, want many times as much", got)
+	}
+	if got := i.load(i.slow()); got != 1 {
+		t.Errorf("no slower than all the others it counts %v, want 1", got)
 	}
 }
