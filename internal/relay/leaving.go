@@ -33,7 +33,7 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 	case from == &s.leg && s.phase == parting:
 		s.echoClose(code)
 		s.tellClient()
-	case from == &s.leg && !to.sentClose && !to.gotClose && s.route.lossCode(code):
+	case from == &s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.echoClose(code)
 		s.lose("the instance goes away", false)
 	case from == &s.client && s.phase == lost:

@@ -30,6 +30,7 @@ func (s *session) relayFrom(from, to *side, p []byte) int {
 		case ws.More:
 			waiting = true
 		case ws.Data:
+			s.active = s.now()
 			if piece.Start {
 				switch s.judge(from) {
 				case stop:
@@ -87,7 +88,6 @@ func (s *session) count(from *side, messages uint64, n int) {
 	c.bytes[d].Add(uint64(n))
 	if messages > 0 {
 		from.messages += messages
-		s.active = s.now()
 		c.messages[d].Add(messages)
 	}
 	s.inst.Traffic(at, messages, uint64(n))

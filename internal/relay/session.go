@@ -61,7 +61,7 @@ type session struct {
 	begun       *beginning // what only the opening needs; nil afterwards
 	timer       loop.Timer
 	next, prev  *session      // the loop's sessions
-	active      time.Duration // when the last message passed, either way
+	active      time.Duration // when data last came, either way
 	until       time.Duration // the phase's deadline; 0 for none
 	tokens      bucket        // client messages
 	pings       bucket        // client pings
