@@ -30,9 +30,9 @@ func New(name string) Policy {
 	case "random":
 		return random{}
 	case "least_sessions":
-		return least{full: true, cost: func(c *Candidate) float64 { return float64(c.Sessions) }}
+		return &least{full: true, cost: func(c *Candidate) float64 { return float64(c.Sessions) }}
 	case "least_load":
-		return least{cost: func(c *Candidate) float64 { return c.Load }}
+		return &least{cost: func(c *Candidate) float64 { return c.Load }}
 	case "hash":
 		return rendezvous{}
 	}
@@ -117,29 +117,29 @@ func nth(cs []Candidate, sum int, r *rand.Rand) int {
 type least struct {
 	cost func(*Candidate) float64
 	full bool
+	held []bool // room for Pick: candidates too new for this session
 }
 
 // tooFull is by how much the lesser of two may be fuller than the least of all.
 const tooFull = 2
 
-func (p least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+func (p *least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 	ready, usable := 0, 0
-	var held [64]bool // candidates too new for this session
+	p.held = p.held[:0]
 	for i := range cs {
-		if !cs[i].Usable {
-			continue
+		hold := cs[i].Usable && cs[i].Ramp < 1 && r.Float64() >= cs[i].Ramp
+		p.held = append(p.held, hold)
+		if cs[i].Usable {
+			usable++
 		}
-		usable++
-		if cs[i].Ramp < 1 && i < len(held) && r.Float64() >= cs[i].Ramp {
-			held[i] = true
-			continue
+		if cs[i].Usable && !hold {
+			ready++
 		}
-		ready++
 	}
 	if usable == 0 {
 		return -1
 	}
-	skip := func(i int) bool { return !cs[i].Usable || ready > 0 && i < len(held) && held[i] }
+	skip := func(i int) bool { return !cs[i].Usable || ready > 0 && p.held[i] }
 	n := ready
 	if n == 0 {
 		n = usable
@@ -167,10 +167,10 @@ func (p least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 }
 
 // share is what c would cost for its weight with one session more.
-func (p least) share(c *Candidate) float64 { return (p.cost(c) + 1) / float64(c.Weight) }
+func (p *least) share(c *Candidate) float64 { return (p.cost(c) + 1) / float64(c.Weight) }
 
 // of takes the least of those not skipped; among equals, any.
-func (p least) of(cs []Candidate, skip func(int) bool, r *rand.Rand) int {
+func (p *least) of(cs []Candidate, skip func(int) bool, r *rand.Rand) int {
 	best, equals := -1, 1
 	var lowest float64
 	for i := range cs {

@@ -43,7 +43,7 @@ func Status(head []byte) (int, error) {
 	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[7] != '1' && line[7] != '0' || line[8] != ' ' {
 		return 0, ErrHead
 	}
-	if len(line) > 12 && line[12] != ' ' {
+	if len(line) > 12 && line[12] != ' ' || !isValue(string(line)) {
 		return 0, ErrHead
 	}
 	n, err := strconv.ParseUint(string(line[9:12]), 10, 16)
@@ -78,7 +78,7 @@ func (o *Offer) Accept(head []byte, key string) (*Answer, error) {
 		return nil, errors.New("101 whose Connection does not name upgrade")
 	case len(h["Sec-Websocket-Accept"]) != 1 || h["Sec-Websocket-Accept"][0] != AcceptKey(key):
 		return nil, errors.New("101 whose Sec-WebSocket-Accept does not answer the key")
-	case has(h, "Transfer-Encoding") || has(h, "Content-Length") && h["Content-Length"][0] != "0":
+	case has(h, "Transfer-Encoding") || hasLength(h):
 		return nil, errors.New("101 with a body")
 	}
 	return o.negotiated(h)

@@ -86,7 +86,6 @@ func TestLyingAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		head []byte
-		bug  string
 	}{
 		{name: "200", head: without("HTTP", "HTTP/1.1 200 OK")},
 		{name: "100", head: without("HTTP", "HTTP/1.1 100 Continue")},
@@ -115,8 +114,7 @@ func TestLyingAnswers(t *testing.T) {
 
 		{name: "a body", head: good("Content-Length: 5")},
 		{name: "a chunked body", head: good("Transfer-Encoding: chunked")},
-		{name: "two lengths, the second a body's", head: good("Content-Length: 0", "Content-Length: 5"),
-			bug: "Accept looks at the first Content-Length alone"},
+		{name: "two lengths, the second a body's", head: good("Content-Length: 0", "Content-Length: 5")},
 		{name: "a list of lengths", head: good("Content-Length: 0, 5")},
 
 		{name: "a subprotocol that was not offered", head: good("Sec-WebSocket-Protocol: v3")},
@@ -141,8 +139,7 @@ func TestLyingAnswers(t *testing.T) {
 
 		{name: "a bare LF in a value", head: good("X: a\nY: b")},
 		{name: "a bare CR in a value", head: good("X: a\rY: b")},
-		{name: "a bare LF in the status line", head: without("HTTP", "HTTP/1.1 101 Switching\nX: y"),
-			bug: "Status does not look at the reason phrase: it may hold LF and any control character"},
+		{name: "a bare LF in the status line", head: without("HTTP", "HTTP/1.1 101 Switching\nX: y")},
 		{name: "a NUL", head: good("X: a\x00b")},
 		{name: "a folded line", head: good("X: a", " b")},
 		{name: "a folded line behind the status line", head: without("Upgrade", " Upgrade: websocket")},
@@ -152,9 +149,6 @@ func TestLyingAnswers(t *testing.T) {
 		{name: "a name that is no token", head: good("X(1): y")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.bug != "" {
-				t.Skip("bug: " + c.bug)
-			}
 			if a, err := offer.Accept(c.head, ours); err == nil || a != nil {
 				t.Errorf("it is taken for a 101, as %+v:\n%s", a, c.head)
 			}
@@ -223,7 +217,6 @@ Set-Cookie: sticky=1
 // TestNamesCannotBreakAHead: a name with a line's end in it is left out as a
 // value is.
 func TestNamesCannotBreakAHead(t *testing.T) {
-	t.Skip("bug: appendField judges values only; a name goes out as it is")
 	h := handshake.Header{"X\r\nInjected": {"1"}, "X: y\r\nInjected": {"1"}, "": {"1"}}
 	for what, p := range map[string][]byte{
 		"request": offer.AppendRequest(nil, &handshake.Forward{Target: "/", Host: "h", Key: ours, Header: h}),

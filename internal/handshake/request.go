@@ -58,7 +58,7 @@ func Judge(r *Request) (*Offer, *Refusal) {
 	if r.Major != 1 || r.Minor != 1 {
 		return nil, bad("a WebSocket handshake is HTTP/1.1")
 	}
-	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 || has(r.Header, "Content-Length") && r.Header["Content-Length"][0] != "0" {
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 || hasLength(r.Header) {
 		return nil, bad("a WebSocket handshake has no body")
 	}
 	if up := r.Header["Upgrade"]; len(up) != 1 || !strings.EqualFold(up[0], "websocket") {
@@ -115,6 +115,17 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
+// Connection is the Connection field that goes with the refusal: it names what
+// else is of this connection alone (RFC 9110, section 7.6.1).
+func (r *Refusal) Connection() string {
+	for _, f := range r.Header {
+		if f[0] == "Upgrade" {
+			return "close, Upgrade"
+		}
+	}
+	return "close"
+}
+
 // Append appends the refusal as a whole HTTP answer, after which the
 // connection is closed.
 func (r *Refusal) Append(b []byte) []byte {
@@ -122,7 +133,8 @@ func (r *Refusal) Append(b []byte) []byte {
 	for _, f := range r.Header {
 		b = appendField(b, f[0], f[1])
 	}
-	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"...)
+	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"...)
+	b = appendField(b, "Connection", r.Connection())
 	b = appendField(b, "Content-Length", strconv.Itoa(len(r.What)+1))
 	b = append(b, "\r\n"...)
 	return append(append(b, r.What...), '\n')

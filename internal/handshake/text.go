@@ -6,6 +6,16 @@ func trim(s string) string { return strings.Trim(s, " \t") }
 
 func has(h Header, name string) bool { return len(h[name]) > 0 }
 
+// hasLength tells whether a head announces a body by its length.
+func hasLength(h Header) bool {
+	for _, v := range h["Content-Length"] {
+		if v != "0" {
+			return true
+		}
+	}
+	return false
+}
+
 func contains(list []string, s string) bool {
 	for _, v := range list {
 		if v == s {

@@ -74,7 +74,7 @@ func appendFields(b []byte, h Header) []byte {
 
 // appendField appends one field; one that could break the head is left out.
 func appendField(b []byte, name, value string) []byte {
-	if !isValue(value) {
+	if !isToken(name) || !isValue(value) {
 		return b
 	}
 	b = append(b, name...)

@@ -162,7 +162,7 @@ func refuse(w http.ResponseWriter, f *handshake.Refusal) {
 	for _, field := range f.Header {
 		w.Header().Set(field[0], field[1])
 	}
-	w.Header().Set("Connection", "close")
+	w.Header().Set("Connection", f.Connection())
 	http.Error(w, f.What, f.Status)
 }
 

@@ -106,8 +106,8 @@ func (i *Instance) Target(client string) string {
 	for prefix != "" && prefix[len(prefix)-1] == '/' {
 		prefix = prefix[:len(prefix)-1]
 	}
-	if prefix != "" && client == "/" {
-		return prefix
+	if prefix != "" && (client == "/" || strings.HasPrefix(client, "/?")) {
+		return prefix + client[1:] // the URL names the resource itself
 	}
 	return prefix + client
 }
@@ -270,6 +270,9 @@ func (i *Instance) Address(u *url.URL) {
 		return
 	}
 	if prefix := strings.TrimRight(i.url.Path, "/"); prefix != "" {
+		if u.Path == "/" {
+			u.Path, u.RawPath = "", ""
+		}
 		if u.RawPath != "" {
 			u.RawPath = strings.TrimRight(i.url.EscapedPath(), "/") + u.RawPath
 		}

@@ -26,9 +26,9 @@ func (s *Set) startProbes(i *Instance, cfg *config.Pool) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	i.stop = cancel
-	p := &prober{i: i, cfg: cfg.Health, host: cfg.Name}
+	p := &prober{i: i, cfg: cfg.Health}
 	for _, u := range cfg.Upstreams {
-		if u.URL == i.url {
+		if u.URL.String() == i.url.String() {
 			p.host = u.Host
 		}
 	}

@@ -155,7 +155,7 @@ func (s *Set) change(p *Pool, first bool, wanted []wantedMember) {
 			i.given.Store(0) // slow start
 			s.log.Info("instance joins", "pool", p.Name(), "instance", i.name)
 		}
-		if made && s.ctx != nil {
+		if s.ctx != nil {
 			s.startProbes(i, p.cfg)
 		}
 		members = append(members, member{i, w.cfg})

@@ -215,7 +215,6 @@ func TestLateJoinerIsNotFlooded(t *testing.T) {
 
 // TestJoinerIsProbed: whoever knew the instance before.
 func TestJoinerIsProbed(t *testing.T) {
-	t.Skip("bug: change starts probes for instances that it makes alone; one that a pool without probes has already is never probed")
 	s, _ := newSet()
 	s.ctx = t.Context() // as in Run
 	newPool(t, s, "ws://10.0.0.1:9000")

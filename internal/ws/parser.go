@@ -117,26 +117,28 @@ func (ps *Parser) judgeStart(p []byte) error {
 	return ps.judge(&h, 0)
 }
 
-// judge holds a header against section 5 of the RFC. size is what the header
-// took on the wire, 0 when that is not known yet.
+// judge holds a header against section 5 of the RFC, in the order of its bytes,
+// so that the cut of the stream does not decide which of two violations is
+// named. size is what the header took on the wire, 0 when that is not known
+// yet.
 func (ps *Parser) judge(h *Header, size int) error {
 	switch {
 	case !h.Opcode.known():
 		return errOpcode
 	case h.RSV != 0 && !ps.mayReserve(h):
 		return errReservedBits
-	case h.Masked && !ps.Masked:
-		return errMasked
-	case !h.Masked && ps.Masked:
-		return errUnmasked
 	case h.Opcode.Control() && !h.Fin:
 		return errFragControl
-	case h.Opcode.Control() && h.Length > MaxControl:
-		return errLongControl
 	case h.Opcode == Continuation && !ps.inMessage:
 		return errNoMessage
 	case (h.Opcode == Text || h.Opcode == Binary) && ps.inMessage:
 		return errInterleaved
+	case h.Masked && !ps.Masked:
+		return errMasked
+	case !h.Masked && ps.Masked:
+		return errUnmasked
+	case h.Opcode.Control() && (h.Length > MaxControl || extended(h, size)):
+		return errLongControl
 	case h.Length>>63 != 0:
 		return errLength
 	case size > 0 && !minimal(h, size):
@@ -149,6 +151,14 @@ func (ps *Parser) judge(h *Header, size int) error {
 // else (RFC 7692, section 6).
 func (ps *Parser) mayReserve(h *Header) bool {
 	return ps.Deflate && h.RSV == RSV1 && (h.Opcode == Text || h.Opcode == Binary)
+}
+
+// extended: the length is behind the first two bytes.
+func extended(h *Header, size int) bool {
+	if h.Masked {
+		size -= 4
+	}
+	return size > 2
 }
 
 // minimal: the length must be in its shortest form (RFC 6455, section 5.2).
