@@ -3,12 +3,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sluice-proxy/sluice/internal/config"
 )
 
 // version is set when a release is built.
@@ -32,15 +35,25 @@ type cli struct {
 func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("sluice"), kong.Description(about),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError())
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ShortUsageOnError())
 	ctx, stop := untilSignal()
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "sluice: "+err.Error())
+		complain(err)
 		stop()
 		os.Exit(exitCode(err))
 	}
+}
+
+// complain prints an error; one that names a place in a file begins with it.
+func complain(err error) {
+	var places config.Errors
+	if errors.As(err, &places) && places[0].Line > 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	fmt.Fprintln(os.Stderr, "sluice: "+err.Error())
 }
 
 // untilSignal gives a context that ends with the first SIGINT or SIGTERM. The
