@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -124,6 +125,19 @@ func Start(t testing.TB, tr Transport, yaml string) *App {
 }
 
 func (a *App) run(ctx context.Context) { a.ended <- a.Run(ctx) }
+
+// Fails wants New to fail, and gives its error.
+func Fails(t testing.TB, tr Transport, yaml string) error {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(yaml), os.LookupEnv)
+	if err != nil {
+		t.Fatalf("the test's own configuration: %v\n%s", err, yaml)
+	}
+	if _, err = app.New(context.Background(), cfg, app.Options{Stream: tr == Stream, Log: io.Discard}); err == nil {
+		t.Fatal("app.New wants to fail, and does not")
+	}
+	return err
+}
 
 // Cancel begins the end, as a signal does, and does not wait for it.
 func (a *App) Cancel() { a.cancel() }

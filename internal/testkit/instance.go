@@ -83,6 +83,17 @@ func (in *Instance) Accept(t testing.TB, sentence string) *Peer {
 	return newInstancePeer(t, c)
 }
 
+// Next takes the next connection whenever it comes; the error is that of Close.
+// Unlike Accept it may be called by a goroutine of the test's.
+func (in *Instance) Next(t testing.TB) (*Peer, error) {
+	_ = in.l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Time{})
+	c, err := in.l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newInstancePeer(t, c), nil
+}
+
 func (in *Instance) accept() (net.Conn, error) {
 	_ = in.l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(patience))
 	return in.l.Accept()

@@ -194,7 +194,7 @@ func (p *Peer) WantClose(sentence string, code uint16) {
 // Frame reads the next frame.
 func (p *Peer) Frame(sentence string) Frame {
 	p.t.Helper()
-	f, err := p.next()
+	f, err := p.Next()
 	if err != nil {
 		p.t.Fatalf("%s: the %s got no frame: %v; %s", sentence, p.name, err, p.why())
 	}
@@ -203,7 +203,9 @@ func (p *Peer) Frame(sentence string) Frame {
 
 var errNoFrame = errors.New("the connection ended")
 
-func (p *Peer) next() (f Frame, err error) {
+// Next reads the next frame. Unlike Frame it may be called by a goroutine of the
+// test's.
+func (p *Peer) Next() (f Frame, err error) {
 	for {
 		piece, err := p.in.Next(p.buf)
 		if err != nil {

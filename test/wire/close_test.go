@@ -244,3 +244,25 @@ func TestDataBeforeTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A closing handshake that both ends carry out waits for no clock.
+func TestEndsWaitForNoClock(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		if tr == testkit.Stream {
+			testkit.KnownBug(t, "a stream whose peer's FIN comes while a write is under way is settled by timeouts.close alone")
+		}
+		b := start(t, tr, testkit.Config{Timeouts: "close: 60s"})
+		for range 5 {
+			client, leg := b.open(t)
+			leg.Send(testkit.Close(1000, ""))
+			leg.CloseWrite()
+			client.Want("the close", testkit.Close(1000, ""))
+			client.Send(testkit.Close(1000, ""))
+			client.CloseWrite()
+			leg.Want("and its answer", testkit.Close(1000, ""))
+			leg.WantEOF("the instance is let go")
+			client.WantEOF("and the client")
+			b.WantNoSessions(t, "at once")
+		}
+	})
+}
