@@ -268,13 +268,14 @@ func (p *Peer) WantEnd(sentence string) {
 	}
 }
 
-// WantGone wants the connection to end; bytes before it don't matter.
+// WantGone wants the connection to end, whoever ends it; bytes before it don't
+// matter.
 func (p *Peer) WantGone(sentence string) {
 	p.t.Helper()
 	for p.fill() {
 		p.buf = p.buf[:0]
 	}
-	if p.err != io.EOF && !isReset(p.err) {
+	if p.err != io.EOF && !isReset(p.err) && !errors.Is(p.err, net.ErrClosed) {
 		p.t.Fatalf("%s: the %s wants the end, got: %s", sentence, p.name, p.why())
 	}
 }

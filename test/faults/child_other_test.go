@@ -1,0 +1,7 @@
+//go:build !linux
+
+package faults_test
+
+const childEnv = "SLUICE_FAULTS_ECHO"
+
+func echoForEver() {}
