@@ -19,7 +19,8 @@ type Handler interface {
 	// EOF tells that the peer has sent its last byte. What Data did not
 	// take is in Kept.
 	EOF(c *Conn)
-	// Drained tells that a connection that was Full is no longer.
+	// Drained tells that a connection that was Full is no longer, or that
+	// the last byte that waited has gone.
 	Drained(c *Conn)
 	// Failed tells that the connection is gone: reset, or never made. It is
 	// not told of a connection that its handler closed.

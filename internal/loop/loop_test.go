@@ -387,6 +387,31 @@ func TestWheelArmsEarlierButNotLater(t *testing.T) {
 	}
 }
 
+// armer arms its timer for later while it asks to be called sooner.
+type armer struct {
+	w     *wheel
+	timer Timer
+	n     int
+}
+
+func (a *armer) Expire(now time.Duration) time.Duration {
+	a.n++
+	a.w.arm(&a.timer, a, now+time.Hour)
+	return now + time.Second
+}
+
+func TestWheelTakesTheSoonerOfTwoWishes(t *testing.T) {
+	var w wheel
+	a := &armer{w: &w}
+	w.arm(&a.timer, a, time.Second)
+	for i := range 5 {
+		w.advance(time.Duration(i+1)*time.Second + tick)
+		if a.n != i+1 {
+			t.Fatalf("after %d s called %d times", i+1, a.n)
+		}
+	}
+}
+
 func TestPostsKeepTheirOrder(t *testing.T) {
 	g, err := Start(Options{Loops: 1})
 	if err != nil {

@@ -136,11 +136,14 @@ func (w *streamWritten) Run(l *Loop) {
 		c.failLater(w.err)
 		return
 	}
-	s.hand()
-	if c.flags&flagWasFull != 0 && len(c.out) == 0 {
-		c.flags &^= flagWasFull
-		l.later(c)
+	full := c.flags&flagWasFull != 0
+	if s.hand(); len(c.out) > 0 {
+		return
+	}
+	c.flags &^= flagWasFull
+	if full || !s.busy {
 		c.flags |= flagDrained
+		l.later(c)
 	}
 }
 

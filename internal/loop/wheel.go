@@ -140,9 +140,8 @@ func (w *wheel) serve(at int, now time.Duration) {
 				continue
 			}
 		}
-		if next := t.owner.Expire(now); next > 0 && !t.armed {
-			t.when = max(next, now+1)
-			w.insert(t)
+		if next := t.owner.Expire(now); next > 0 {
+			w.arm(t, t.owner, max(next, now+1)) // Expire may have armed it for later
 		}
 	}
 }
