@@ -38,12 +38,18 @@ func HeadEnd(p []byte) (int, error) {
 }
 
 // Status reads the status of an answer's head, which must be HTTP/1.1 or 1.0.
+// It is 0 while the status line is not whole; what can't become one is an
+// error at once.
 func Status(head []byte) (int, error) {
-	line, _, _ := bytes.Cut(head, []byte("\r\n"))
-	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[7] != '1' && line[7] != '0' || line[8] != ' ' {
+	line, _, whole := bytes.Cut(head, []byte("\r\n"))
+	const start = "HTTP/1."
+	if n := min(len(line), len(start)); string(line[:n]) != start[:n] {
 		return 0, ErrHead
 	}
-	if len(line) > 12 && line[12] != ' ' || !isValue(string(line)) {
+	if !whole {
+		return 0, nil
+	}
+	if len(line) < 12 || line[7] != '1' && line[7] != '0' || line[8] != ' ' || len(line) > 12 && line[12] != ' ' || !isValue(string(line)) {
 		return 0, ErrHead
 	}
 	n, err := strconv.ParseUint(string(line[9:12]), 10, 16)

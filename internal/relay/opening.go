@@ -127,7 +127,7 @@ func (s *session) answered(p []byte) (taken int) {
 		rest := p[taken:]
 		n, err := handshake.HeadEnd(rest)
 		status := 0
-		if err == nil && len(rest) > 12 {
+		if err == nil {
 			status, err = handshake.Status(rest)
 		}
 		switch {
