@@ -108,16 +108,25 @@ func (in *Instance) WantUnvisited(t testing.TB, sentence string) {
 		t.Fatalf("%s: %v", sentence, err)
 	}
 	defer own.Close()
-	c, err := in.accept()
-	if err != nil {
-		t.Fatalf("%s: %v", sentence, err)
+	visits := 0
+	for {
+		c, err := in.accept()
+		if err != nil {
+			t.Fatalf("%s: %v", sentence, err)
+		}
+		defer c.Close()
+		if c.RemoteAddr().String() == own.LocalAddr().String() {
+			break
+		}
+		if visits++; visits == 1 {
+			var first [512]byte
+			_ = c.SetReadDeadline(time.Now().Add(time.Second))
+			n, _ := c.Read(first[:])
+			t.Errorf("%s: the instance was visited with %q", sentence, first[:n])
+		}
 	}
-	defer c.Close()
-	if c.RemoteAddr().String() != own.LocalAddr().String() {
-		var first [512]byte
-		_ = c.SetReadDeadline(time.Now().Add(patience))
-		n, _ := c.Read(first[:])
-		t.Fatalf("%s: the instance was visited with %q", sentence, first[:n])
+	if visits > 0 {
+		t.FailNow()
 	}
 }
 
