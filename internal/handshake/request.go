@@ -117,13 +117,13 @@ func validKey(key string) bool {
 
 // Connection is the Connection field that goes with the refusal: it names what
 // else is of this connection alone (RFC 9110, section 7.6.1).
-func (r *Refusal) Connection() string {
+func (r *Refusal) Connection() []string {
 	for _, f := range r.Header {
 		if f[0] == "Upgrade" {
-			return "close, Upgrade"
+			return []string{"close", "Upgrade"}
 		}
 	}
-	return "close"
+	return []string{"close"}
 }
 
 // Append appends the refusal as a whole HTTP answer, after which the
@@ -134,7 +134,7 @@ func (r *Refusal) Append(b []byte) []byte {
 		b = appendField(b, f[0], f[1])
 	}
 	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"...)
-	b = appendField(b, "Connection", r.Connection())
+	b = appendField(b, "Connection", strings.Join(r.Connection(), ", "))
 	b = appendField(b, "Content-Length", strconv.Itoa(len(r.What)+1))
 	b = append(b, "\r\n"...)
 	return append(append(b, r.What...), '\n')

@@ -224,7 +224,7 @@ func (s *session) settle(x *side) {
 			x.conn.Close()
 		case x == &s.client && x.sentClose && (x.gotClose || x.deaf):
 			x.conn.CloseWrite()
-		case s.client.gotEOF && s.leg.gotEOF && !waits, x == &s.leg && x.gotEOF && !s.client.conn.Live():
+		case s.client.gotEOF && s.leg.gotEOF && !waits, x == &s.leg && x.gotEOF && !s.client.conn.Live() && !waits:
 			x.conn.Close()
 		}
 	}

@@ -3,12 +3,15 @@ package relay
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
 )
+
+var errStatus = errors.New("answer with a status that does not exist")
 
 // maxRefusal is how much of a refusal's body is passed on, in bytes.
 const maxRefusal = 64 << 10
@@ -37,10 +40,17 @@ func readRefusal(p []byte, eof bool) (answer []byte, done bool, err error) {
 		return nil, false, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode > 599 {
+		return nil, false, errStatus
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-	whole := len(body) == maxRefusal || eof
+	full := len(body) == maxRefusal
 	endless := resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
-	if !whole && (err != nil || endless) {
+	switch {
+	case full:
+	case err != nil && eof:
+		return nil, false, err // cut off
+	case err != nil, endless && !eof:
 		return nil, false, nil
 	}
 	h := http.Header(handshake.Pass(resp.Header))

@@ -120,6 +120,28 @@ func (t *leaveTask) Run(l *loop.Loop) {
 	}
 }
 
+// Cut ends all sessions at once, and waits until they have been counted out.
+func (r *Relay) Cut() {
+	c := make(chan int, len(r.group.Loops()))
+	for _, l := range r.group.Loops() {
+		l.Post(&cutTask{countTask{r, c}})
+	}
+	for range r.group.Loops() {
+		<-c
+	}
+}
+
+type cutTask struct{ countTask }
+
+// Run cuts the loop's sessions.
+func (t *cutTask) Run(l *loop.Loop) {
+	f := &t.relay.fleet[l.Index]
+	for f.first != nil {
+		f.first.cut()
+	}
+	t.c <- 0
+}
+
 // Sessions counts the sessions there are, in whatever phase. It waits for
 // every loop.
 func (r *Relay) Sessions() int {

@@ -23,6 +23,16 @@ func (s *session) end() {
 	s.route.Ended(s.addr)
 }
 
+// cut ends the session without a word to either end.
+func (s *session) cut() {
+	if s.last.side == "" {
+		s.last = lastWord{reason: "stopped", side: "proxy"}
+	}
+	s.leg.conn.Abort()
+	s.client.conn.Abort()
+	s.end()
+}
+
 // report tells how a session that was open has ended, once.
 func (s *session) report() {
 	l := s.loop()

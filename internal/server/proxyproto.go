@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"net"
 	"net/netip"
 	"sync"
@@ -39,6 +40,7 @@ func newProxyHeader(c net.Conn) *proxyHeader {
 func (p *proxyHeader) parse() {
 	p.once.Do(func() {
 		_ = p.conn.SetReadDeadline(deadline(headTimeout))
+		p.awaitLine()
 		h, err := proxyproto.Read(p.r)
 		_ = p.conn.SetReadDeadline(noDeadline)
 		p.addr, p.err = p.conn.RemoteAddr(), err
@@ -46,6 +48,18 @@ func (p *proxyHeader) parse() {
 			p.addr = h.SourceAddr
 		}
 	})
+}
+
+// awaitLine waits until a header of version 1 is here whole: the library reads
+// it in one piece or not at all.
+func (p *proxyHeader) awaitLine() {
+	const longest = 107 // bytes
+	for n := 1; n <= longest; n = p.r.Buffered() + 1 {
+		b, err := p.r.Peek(n)
+		if err != nil || b[0] != 'P' || bytes.IndexByte(b, '\n') >= 0 {
+			return
+		}
+	}
 }
 
 func (p *proxyHeader) source() net.Addr {

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -39,10 +40,7 @@ func (t Table) match(r *http.Request) *Route {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	p := r.URL.Path
-	if strings.Contains(p, "/.") || strings.Contains(p, "//") { // match what an instance would resolve it to
-		p = path.Clean("/" + p)
-	}
+	p := cleaned(r.URL.Path)
 	for _, rt := range t {
 		if rt.takes(host, p, r.Header) {
 			return rt
@@ -81,14 +79,28 @@ func (rt *Route) target(r *http.Request) string {
 		t = r.URL.RequestURI()
 	}
 	strip := strings.TrimSuffix(rt.cfg.StripPrefix, "/")
-	if strip == "" || !strings.HasPrefix(t, strip) {
+	if strip == "" {
 		return t
 	}
-	t = t[len(strip):]
-	if !strings.HasPrefix(t, "/") {
-		t = "/" + t
+	p, query, asked := strings.Cut(t, "?")
+	if !hasPathPrefix(p, strip) { // written in another way than the route has it
+		p = (&url.URL{Path: cleaned(r.URL.Path)}).EscapedPath()
 	}
-	return t
+	if p = strings.TrimPrefix(p, strip); p == "" {
+		p = "/"
+	}
+	if asked {
+		p += "?" + query
+	}
+	return p
+}
+
+// cleaned is p as an instance would resolve it.
+func cleaned(p string) string {
+	if strings.Contains(p, "/.") || strings.Contains(p, "//") {
+		return path.Clean("/" + p)
+	}
+	return p
 }
 
 // key is what policy hash hashes of a request.

@@ -162,13 +162,13 @@ func refuse(w http.ResponseWriter, f *handshake.Refusal) {
 	for _, field := range f.Header {
 		w.Header().Set(field[0], field[1])
 	}
-	w.Header().Set("Connection", f.Connection())
+	w.Header()["Connection"] = f.Connection() // net/http closes when the first value is close
 	http.Error(w, f.What, f.Status)
 }
 
 // Shutdown ends the server: nothing is accepted any more, and every session is
-// closed with 1001 at a time of its own within drain. It returns when all are
-// gone, or a little after drain, or when ctx ends.
+// closed with 1001 at a time of its own within drain. A little after drain, or
+// when ctx ends, those that are left are cut.
 func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
 	s.closing.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, drain+lastCall)
@@ -181,6 +181,7 @@ func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
 	select {
 	case <-empty:
 	case <-ctx.Done():
+		s.cfg.Relay.Cut()
 	}
 	<-web
 }

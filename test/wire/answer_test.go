@@ -73,9 +73,6 @@ func TestLyingInstances(t *testing.T) {
 		b := start(t, tr, testkit.Config{})
 		for _, c := range lies {
 			t.Run(c.name, func(t *testing.T) {
-				if c.name == "status 600" {
-					testkit.KnownBug(t, "a status that does not exist is passed on (RFC 9110, section 15: 100 to 599)")
-				}
 				client, leg, head := b.ask(t, plus("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"))
 				accept := testkit.AcceptFor(head.Get("Sec-WebSocket-Key"))
 				client.Send(testkit.Text("secret"))

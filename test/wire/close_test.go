@@ -248,9 +248,6 @@ func TestDataBeforeTheEnd(t *testing.T) {
 // A closing handshake that both ends carry out waits for no clock.
 func TestEndsWaitForNoClock(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		if tr == testkit.Stream {
-			testkit.KnownBug(t, "a client that answers a close and hangs up: the leg is reset while that answer is still being written to it")
-		}
 		b := start(t, tr, testkit.Config{Timeouts: "close: 60s"})
 		for range 5 {
 			client, leg := b.open(t)

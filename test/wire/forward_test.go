@@ -106,9 +106,6 @@ func TestTargets(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
-				if c.name == "stripped, written in escapes" {
-					testkit.KnownBug(t, "the route is matched by the decoded path, strip_prefix by the encoded one: nothing is stripped")
-				}
 				in := testkit.Listen(t)
 				cfg := testkit.Config{Upstreams: []string{`{url: "` + in.URL() + c.path + `", host: "` + c.host + `"}`}}
 				if c.strip != "" {

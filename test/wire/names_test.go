@@ -194,9 +194,6 @@ func TestProxyProtocol(t *testing.T) {
 					name += ", byte by byte"
 				}
 				t.Run(name, func(t *testing.T) {
-					if slow && strings.HasPrefix(name, "v1") {
-						testkit.KnownBug(t, "a PROXY v1 header that comes in pieces is refused")
-					}
 					client := b.Dial(t)
 					early := string(client.Bytes(testkit.Text("early")))
 					if slow {

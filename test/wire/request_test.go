@@ -109,9 +109,6 @@ func TestBadRequests(t *testing.T) {
 		b := start(t, tr, testkit.Config{})
 		for _, c := range badRequests {
 			t.Run(c.name, func(t *testing.T) {
-				if c.status == 426 || c.name == "no version" {
-					testkit.KnownBug(t, "behind a 426 the connection stays open and the next request is served: net/http closes for Connection: close alone, not for close, Upgrade")
-				}
 				client := b.Dial(t)
 				_ = client.TrySend([]byte(c.request + getLine + host + "X-Smuggled: yes\r\n\r\n")) // it may be refused in the middle
 				if strings.HasPrefix(c.request, "HEAD") {

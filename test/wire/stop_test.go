@@ -68,7 +68,6 @@ func TestStopDuringAHandshake(t *testing.T) {
 // counted out.
 func TestStopWithSilentEnds(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		testkit.KnownBug(t, "a session whose end takes longer than drain and 2 s is cut without being counted out or logged")
 		b := start(t, tr, testkit.Config{Top: "drain: 100ms", Timeouts: "close: 60s"})
 		client, leg := b.open(t)
 		b.Stop()
