@@ -107,6 +107,9 @@ func (r *report) event(e event) {
 }
 
 func (r *report) keep(e event) {
+	if strings.HasPrefix(e.Output, "=== ") {
+		return // which test runs now: the event says so
+	}
 	k := key(e.Package, e.Test)
 	if r.said[k] == nil {
 		r.said[k] = &strings.Builder{}
@@ -146,7 +149,7 @@ func reason(said *strings.Builder) string {
 	var words []string
 	for line := range strings.Lines(said.String()) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+		if line != "" && !strings.HasPrefix(line, "--- ") {
 			words = append(words, line)
 		}
 	}
