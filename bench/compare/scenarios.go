@@ -131,7 +131,7 @@ func idle(base, all int) func(context.Context, *setup) ([]float64, error) {
 // connections is more work for a proxy, beside the load's, than four on 100.
 func mixed(ctx context.Context, s *setup) ([]float64, error) {
 	long := 2 * s.lab.opt.duration
-	background := s.loading("echo", "-c", "400", "--size", "100", "--warmup", "1s", "-d", (long + 2*time.Second).String())
+	background := s.loading("echo", "-c", "400", "--size", "100", "--warmup", "1s", "-d", (long + 4*time.Second).String())
 	background.nice = true
 	load, err := background.start()
 	if err != nil {
