@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -14,8 +15,15 @@ import (
 	"github.com/sluice-proxy/sluice/internal/config"
 )
 
-// version is set when a release is built.
-var version = "dev"
+// version is set when a release is built; else it is what the build knows.
+var version = buildVersion()
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
 
 const about = `A WebSocket proxy that understands messages.
 
@@ -35,7 +43,7 @@ type cli struct {
 func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("sluice"), kong.Description(about),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ShortUsageOnError())
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ShortUsageOnError(), kong.Exit(exit))
 	ctx, stop := untilSignal()
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
@@ -45,6 +53,9 @@ func main() {
 		os.Exit(exitCode(err))
 	}
 }
+
+// exit makes every wrong command line end with 1.
+func exit(code int) { os.Exit(min(code, 1)) }
 
 // complain prints an error; one that names a place in a file begins with it.
 func complain(err error) {

@@ -25,7 +25,7 @@ func serve(ctx context.Context, cfg *config.Config, t transport) error {
 }
 
 type runCmd struct {
-	Config string `short:"c" help:"The configuration file." default:"sluice.yaml" type:"path"`
+	Config string `short:"c" help:"The configuration file." default:"sluice.yaml"`
 	transport
 }
 
@@ -39,7 +39,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 }
 
 type checkCmd struct {
-	Config      string `short:"c" help:"The configuration file." default:"sluice.yaml" type:"path"`
+	Config      string `short:"c" help:"The configuration file." default:"sluice.yaml"`
 	PrintConfig bool   `help:"Print the whole configuration, with every default filled in."`
 }
 
@@ -78,7 +78,7 @@ func (c *balanceCmd) Run(ctx context.Context) error {
 	cfg, err := config.Balanced(config.Quick{
 		Listen: c.Listen, Admin: c.Admin, Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
 		Origins: c.Origins, TLSCert: c.TLSCert, TLSKey: c.TLSKey, LogLevel: c.LogLevel, LogFormat: c.LogFormat,
-		LogSessions: c.LogSessions, Drain: c.Drain,
+		LogSessions: c.LogSessions, Drain: &c.Drain,
 	})
 	if err != nil {
 		return err

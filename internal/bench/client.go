@@ -213,4 +213,6 @@ func (c *client) EOF(*loop.Conn) {
 func (c *client) Drained(*loop.Conn) {}
 
 // Failed is a connection that broke, or was never made.
-func (c *client) Failed(_ *loop.Conn, err error) { c.job.ended(c, err) }
+func (c *client) Failed(_ *loop.Conn, err error) {
+	c.job.ended(c, fmt.Errorf("%s: %w", c.target.url.Host, err))
+}

@@ -18,7 +18,6 @@ type HandshakeOptions struct {
 
 type handshakeJob struct {
 	crowd  *crowd
-	stop   atomic.Bool
 	asked  atomic.Uint64
 	joined atomic.Uint64
 	closed atomic.Uint64

@@ -9,15 +9,15 @@ import (
 // Quick is a balanced configuration as a command line gives it. Zero values
 // mean the defaults.
 type Quick struct {
-	Listen                           []string // --listen
-	Admin                            string   // --admin; off is none
-	Upstreams                        []string // the arguments
-	Policy                           string   // --policy: a policy's name, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME
-	StickyCookie                     string   // --sticky-cookie
-	Origins                          []string // --origin
-	TLSCert, TLSKey                  string   // --tls-cert, --tls-key; for all listeners
-	LogLevel, LogFormat, LogSessions string   // --log-level, --log-format, --log-sessions
-	Drain                            time.Duration
+	Listen                           []string       // --listen
+	Admin                            string         // --admin; off is none
+	Upstreams                        []string       // the arguments
+	Policy                           string         // --policy: a policy's name, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME
+	StickyCookie                     string         // --sticky-cookie
+	Origins                          []string       // --origin
+	TLSCert, TLSKey                  string         // --tls-cert, --tls-key; for all listeners
+	LogLevel, LogFormat, LogSessions string         // --log-level, --log-format, --log-sessions
+	Drain                            *time.Duration // --drain
 }
 
 // Balanced gives the configuration behind sluice balance: one route for every
@@ -31,9 +31,9 @@ func Balanced(q Quick) (*Config, error) {
 	given(src, "--log-level", q.LogLevel, &d.cfg.Log.Level, parseLevel)
 	given(src, "--log-format", q.LogFormat, &d.cfg.Log.Format, word("text", "json"))
 	given(src, "--log-sessions", q.LogSessions, &d.cfg.Log.Sessions, word("both", "close", "none"))
-	if q.Drain != 0 {
-		d.cfg.Drain = q.Drain
-		src.flag("--drain").report(checkDuration(q.Drain.String(), q.Drain))
+	if q.Drain != nil {
+		d.cfg.Drain = *q.Drain
+		src.flag("--drain").report(checkDuration(q.Drain.String(), *q.Drain))
 	}
 	q.listeners(d)
 	q.route(d)

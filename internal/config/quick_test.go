@@ -16,7 +16,7 @@ func TestBalancedIsTheFileItStandsFor(t *testing.T) {
 		Origins:      []string{"self", "https://App.example.com"},
 		TLSCert:      "cert.pem", TLSKey: "key.pem",
 		LogLevel: "debug", LogFormat: "json", LogSessions: "both",
-		Drain: time.Minute,
+		Drain: ptr(time.Minute),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestBalancedNamesTheFlag(t *testing.T) {
 		{Quick{Upstreams: up, TLSKey: "a"}, "--tls-key: needs --tls-cert, too"},
 		{Quick{Upstreams: up, LogLevel: "loud", LogFormat: "xml"}, "--log-level: \"loud\" is not debug, info, warn or error\n--log-format: \"xml\" is not text or json"},
 		{Quick{Upstreams: up, LogSessions: "all"}, `--log-sessions: "all" is not both, close or none`},
-		{Quick{Upstreams: up, Drain: -time.Second}, `--drain: "-1s" is negative`},
+		{Quick{Upstreams: up, Drain: ptr(-time.Second)}, `--drain: "-1s" is negative`},
 	} {
 		_, err := Balanced(c.q)
 		if err == nil || err.Error() != c.want {
@@ -96,3 +96,5 @@ func TestBalancedNamesTheFlag(t *testing.T) {
 		}
 	}
 }
+
+func ptr[T any](v T) *T { return &v }

@@ -35,13 +35,18 @@ type Group struct {
 	wg     sync.WaitGroup // the loops' and the streams' goroutines
 }
 
-// Start makes and runs the loops. It raises GOMAXPROCS by one, so that a
-// handshake finds a processor while every loop is busy.
+var procs sync.Mutex // guards GOMAXPROCS while a Group looks at it
+
+// Start makes and runs the loops. It makes sure that GOMAXPROCS is more than
+// their number, so that a handshake finds a processor while all are busy.
 func Start(o Options) (*Group, error) {
 	if o.Loops <= 0 {
 		o.Loops = runtime.GOMAXPROCS(0)
+	}
+	if procs.Lock(); runtime.GOMAXPROCS(0) <= o.Loops {
 		runtime.GOMAXPROCS(o.Loops + 1)
 	}
+	procs.Unlock()
 	g := &Group{stream: o.Stream || !rawAvailable}
 	for i := range o.Loops {
 		l, err := newLoop(g, i, o)

@@ -24,7 +24,6 @@ type Peer struct {
 	buf  []byte // read and not yet asked for
 	err  error  // what ended reading
 
-	sent string // the client's Sec-WebSocket-Key, or the one that the instance was asked with
 }
 
 // DialTo connects a client to addr.

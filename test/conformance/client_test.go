@@ -96,15 +96,6 @@ func everyClient() []client {
 	}
 }
 
-func clientNamed(name string) client {
-	for _, c := range everyClient() {
-		if c.name == name {
-			return c
-		}
-	}
-	panic("no client " + name)
-}
-
 func playPython(t *testing.T, s script) outcome {
 	return pythonClient.play(t, func() *exec.Cmd {
 		return exec.Command(need(t, python3), "python/client.py")

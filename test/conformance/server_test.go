@@ -51,15 +51,6 @@ func everyServer() []server {
 	}
 }
 
-func serverNamed(name string) server {
-	for _, s := range everyServer() {
-		if s.name == name {
-			return s
-		}
-	}
-	panic("no server " + name)
-}
-
 func serveGo(t *testing.T, handler func(*closes) http.Handler) endpoint {
 	c := newCloses()
 	s := httptest.NewUnstartedServer(handler(c))
