@@ -30,6 +30,7 @@ type Metrics struct {
 	seconds    prometheus.Histogram
 	closes     *prometheus.CounterVec
 	dialErrors *prometheus.CounterVec
+	failovers  *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics; SetSource tells what they gather from.
@@ -46,10 +47,12 @@ func NewMetrics() *Metrics {
 		dialErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_dial_errors_total",
 			Help: "Instances that could not be reached, by reason; ephemeral_ports: every source port is in use."}, []string{"reason"}),
 	}
+	m.failovers = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_failovers_total",
+		Help: "Sessions that lost their instance, by reason and by what came of it; closed: the client was closed."}, []string{"route", "reason", "result"})
 	for _, reason := range []string{upstream.ReasonEphemeralPorts, upstream.ReasonRefused, upstream.ReasonTimeout, upstream.ReasonReset} {
 		m.dialErrors.WithLabelValues(reason)
 	}
-	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors,
+	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -85,6 +88,11 @@ func codeLabel(code uint16) string {
 		return "3xxx"
 	}
 	return strconv.Itoa(int(code))
+}
+
+// Failover counts one. It implements relay.Observer.
+func (m *Metrics) Failover(route, reason, result string) {
+	m.failovers.WithLabelValues(route, reason, result).Inc()
 }
 
 // DialError counts one. It implements relay.Observer.

@@ -260,5 +260,6 @@ func (w *watcher) InstanceUp(*upstream.Instance) {}
 
 // InstanceRemoved implements upstream.Observer.
 func (w *watcher) InstanceRemoved(i *upstream.Instance) {
+	w.server.Forget(i)
 	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance was removed", Failover: true})
 }

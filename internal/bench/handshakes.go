@@ -27,6 +27,9 @@ type handshakeJob struct {
 
 // Handshake measures connects.
 func Handshake(ctx context.Context, o HandshakeOptions) (*Result, error) {
+	if o.Connections < 1 || o.Rate < 0 || o.Rate > int(time.Second) {
+		return nil, fmt.Errorf("%d connections at a rate of %d: at least one, and a rate from 0 to 1e9", o.Connections, o.Rate)
+	}
 	o.Parallel = o.Connections
 	c, err := newCrowd(ctx, &o.Options)
 	if err != nil {
@@ -76,8 +79,16 @@ func (j *handshakeJob) drive(ctx context.Context, o *HandshakeOptions) {
 	under := 0
 	for n := 0; ; n++ {
 		for under >= o.Connections {
-			<-j.again
-			under--
+			select {
+			case <-j.again:
+				under--
+			case <-ctx.Done():
+				j.rest(under)
+				return
+			case <-end:
+				j.rest(under)
+				return
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -99,7 +110,7 @@ func (j *handshakeJob) drive(ctx context.Context, o *HandshakeOptions) {
 }
 
 func (j *handshakeJob) rest(under int) {
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Second)
 	for ; under > 0; under-- {
 		select {
 		case <-j.again:

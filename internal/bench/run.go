@@ -39,6 +39,9 @@ type crowd struct {
 }
 
 func newCrowd(ctx context.Context, o *Options) (*crowd, error) {
+	if o.Connections < 1 {
+		return nil, fmt.Errorf("%d connections: at least one is needed", o.Connections)
+	}
 	t, err := newTarget(ctx, o.URL)
 	if err != nil {
 		return nil, err

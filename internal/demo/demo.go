@@ -2,11 +2,12 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/app"
@@ -61,21 +62,22 @@ func Run(ctx context.Context, o Options) error {
 // say tells the visitor where to look.
 func (d *demo) say(o Options, a *app.App) {
 	at, admin := a.Addresses()[0], a.AdminAddress()
+	shown := func(addr net.Addr) string { return "localhost:" + port(addr.String()) }
 	fmt.Fprintln(o.Out, "Three echo servers, and Sluice in front of them, in one process.")
 	fmt.Fprintln(o.Out)
 	fmt.Fprintf(o.Out, "  page     http://%s/         200 sessions as tiles; stop a server and watch them\n", shown(at))
 	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
-	fmt.Fprintf(o.Out, "  admin    http://%s/api      instances, load, counts; /metrics\n", shown(admin))
+	if admin != nil {
+		fmt.Fprintf(o.Out, "  admin    http://%s/api      instances, load, counts; /metrics\n", shown(admin))
+	}
 	fmt.Fprintln(o.Out)
 	for want, got := range map[string]net.Addr{o.Listen: at, o.Admin: admin} {
-		if port(want) != strconv.Itoa(got.(*net.TCPAddr).Port) {
+		if p := port(want); got != nil && p != "0" && p != port(got.String()) {
 			fmt.Fprintf(o.Out, "  %s is taken by somebody else; %s is used instead.\n", want, shown(got))
 		}
 	}
 	fmt.Fprintln(o.Out, "  Ctrl-C ends it.")
 }
-
-func shown(a net.Addr) string { return "localhost:" + strconv.Itoa(a.(*net.TCPAddr).Port) }
 
 func port(address string) string {
 	_, p, _ := net.SplitHostPort(address)
@@ -107,12 +109,15 @@ routes:
 // taken.
 func free(address string) string {
 	l, err := net.Listen("tcp", address)
-	if err != nil {
-		host, _, _ := net.SplitHostPort(address)
-		return net.JoinHostPort(host, "0")
+	if err == nil {
+		l.Close()
+		return address
 	}
-	l.Close()
-	return address
+	host, _, split := net.SplitHostPort(address)
+	if split != nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return address // it is not that; the configuration says what it is
+	}
+	return net.JoinHostPort(host, "0")
 }
 
 // demo is the cast: the instances and who starts and stops them.

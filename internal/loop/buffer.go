@@ -2,11 +2,11 @@ package loop
 
 // Sizes of what a loop lends, in bytes.
 const (
-	readSize  = 64 << 10          // the most that one wake-up reads from one connection
-	inSize    = readSize + 16<<10 // the read buffer: kept bytes in front, then what is read
-	smallSize = 512               // a frame cut at the edge of a read
-	bigSize   = readSize + 1<<10  // output that waits: one read and control frames
-	bigSpare  = 32                // big buffers that a loop keeps for later
+	readSize  = 64 << 10         // the most that one wake-up reads from one connection
+	inSize    = 2 * readSize     // the read buffer: kept bytes in front, then what is read
+	smallSize = 512              // a frame cut at the edge of a read
+	bigSize   = readSize + 1<<10 // output that waits: one read and control frames
+	bigSpare  = 32               // big buffers that a loop keeps for later
 	smallMost = 256
 )
 

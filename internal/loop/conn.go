@@ -46,7 +46,7 @@ const (
 	flagWasFull // Drained is owed
 	flagFailing // the loop has an error to tell of it
 	flagReplay  // kept bytes are to be shown without new ones
-	flagDrained // stream: Drained is to be told
+	flagDrained // Drained is to be told
 )
 
 // Events for Conn.served.
@@ -87,7 +87,7 @@ func (c *Conn) Connecting() bool { return c.flags&flagConnecting != 0 }
 // Full tells whether the other side should not be read, because output waits.
 func (c *Conn) Full() bool {
 	if c.stream != nil {
-		return c.flags&flagWasFull != 0
+		return c.flags&flagWasFull != 0 && c.Live()
 	}
 	return len(c.out) > 0
 }
@@ -186,7 +186,7 @@ func (c *Conn) writeRaw(p []byte) {
 	if len(c.out) == 0 && c.flags&flagConnecting == 0 {
 		n, err := rawSend(c.fd, p)
 		if err != nil {
-			c.failLater(err)
+			c.refused()
 			return
 		}
 		if p = p[n:]; len(p) == 0 {
@@ -274,6 +274,19 @@ func (c *Conn) dropKept() {
 	}
 }
 
+// refused is a peer that takes no more: what was written is lost, what it has
+// sent is still read, up to the end that is sure to come.
+func (c *Conn) refused() {
+	if c.out != nil {
+		c.loop.lent.put(c.out)
+		c.out, c.outAt = nil, 0
+	}
+	c.flags |= flagFin | flagFinSent | flagDrained
+	c.flags &^= flagWasFull
+	c.loop.later(c)
+	c.watch()
+}
+
 // failLater has the handler told of err next round.
 func (c *Conn) failLater(err error) {
 	if c.flags&flagFailing == 0 {
@@ -299,6 +312,12 @@ func (c *Conn) served(ev uint8) {
 	if c.flags&flagFailing != 0 {
 		c.fail(c.loop.failing[c])
 		return
+	}
+	if c.flags&flagDrained != 0 {
+		c.flags &^= flagDrained
+		if c.handler.Drained(c); !c.Live() {
+			return
+		}
 	}
 	if c.stream != nil {
 		c.stream.served()

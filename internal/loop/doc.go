@@ -9,9 +9,9 @@
 // Callbacks never nest: what a handler does to another connection is told to
 // that connection's handler afterwards.
 //
-// Two transports carry a Conn: raw, a descriptor on epoll (Linux), and stream,
-// any net.Conn with a pair of goroutines (TLS, other systems, tests). Handlers
-// cannot tell them apart.
+// Two transports carry a Conn: raw, a descriptor on epoll (Linux), with TLS
+// between the loop's buffers where there is any, and stream, any net.Conn with a
+// pair of goroutines (other systems, tests). Handlers cannot tell them apart.
 //
 // It does not know what a frame is, and keeps no message.
 package loop

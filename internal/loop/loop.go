@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Task is work for a loop, posted from anywhere.
+// Task is work for a loop, posted from anywhere. One that panics is told by
+// Panicked, if it has that method.
 type Task interface {
 	Run(l *Loop)
 }
@@ -128,6 +129,9 @@ func newLoop(g *Group, index int, o Options) (*Loop, error) {
 		Index: index, group: g, panicked: o.Panicked, base: time.Now(),
 		in: make([]byte, inSize), streams: map[*stream]struct{}{}, failing: map[*Conn]error{}, rng: rand.NewChaCha8(seed),
 	}
+	if o.Panicked != nil {
+		l.wheel.expire = l.expire
+	}
 	return l, l.poll.open(g.stream)
 }
 
@@ -210,9 +214,15 @@ func (l *Loop) runTasks() {
 
 func (l *Loop) runTask(t Task) {
 	if l.panicked != nil {
-		defer l.recovered(nil)
+		defer l.recovered(t)
 	}
 	t.Run(l)
+}
+
+// expire calls a timer's owner. A panic there ends what it owns alone.
+func (l *Loop) expire(owner Expirer, now time.Duration) time.Duration {
+	defer l.recovered(owner)
+	return owner.Expire(now)
 }
 
 // runReady tells what was put off so that callbacks do not nest.
@@ -241,14 +251,18 @@ func (l *Loop) serve(c *Conn, ev uint8) {
 	c.served(ev)
 }
 
-func (l *Loop) recovered(c *Conn) {
+// recovered reports a panic and lets what it happened in end itself.
+func (l *Loop) recovered(in any) {
 	v := recover()
 	if v == nil {
 		return
 	}
 	l.panicked(v, debug.Stack())
-	if c != nil && c.flags&flagGone == 0 {
-		defer func() { _ = recover() }() // the handler is broken; the loop goes on
-		c.fail(errPanic)
+	defer func() { _ = recover() }() // it is broken; the loop goes on
+	switch in := in.(type) {
+	case *Conn:
+		in.fail(errPanic)
+	case interface{ Panicked() }:
+		in.Panicked()
 	}
 }

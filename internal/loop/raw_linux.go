@@ -213,7 +213,7 @@ func (c *Conn) opened(cipher []byte) {
 func (c *Conn) flush() {
 	n, err := rawSend(c.fd, c.out[c.outAt:])
 	if err != nil {
-		c.fail(err)
+		c.refused()
 		return
 	}
 	if n > 0 {

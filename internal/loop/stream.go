@@ -133,7 +133,7 @@ func (w *streamWritten) Run(l *Loop) {
 		return
 	}
 	if w.err != nil {
-		c.failLater(w.err)
+		c.refused()
 		return
 	}
 	full := c.flags&flagWasFull != 0
@@ -185,10 +185,6 @@ func (s *stream) closeWrite() { s.hand() }
 // served shows what has arrived and lets the reader go on.
 func (s *stream) served() {
 	c := s.c
-	if c.flags&flagDrained != 0 {
-		c.flags &^= flagDrained
-		c.handler.Drained(c)
-	}
 	if c.flags&flagReplay != 0 && c.Live() {
 		c.replay()
 	}

@@ -7,7 +7,8 @@ import (
 
 // Expirer is told when its timer is due. It answers when it wants to be told
 // next, 0 for never. It may be told early, because arming is lazy: it holds its
-// own deadlines against now.
+// own deadlines against now. One that panics is told by Panicked, if it has that
+// method.
 type Expirer interface {
 	Expire(now time.Duration) (next time.Duration)
 }
@@ -25,7 +26,7 @@ type Timer struct {
 const (
 	tick   = 4 * time.Millisecond
 	slots  = 64
-	levels = 9 // the outermost reaches 3 years
+	levels = 9 // the outermost reaches 49 days; what is further is looked at then
 	climb  = 3 // each level's slots last 8 times as long as the inner one's
 )
 
@@ -37,6 +38,8 @@ type wheel struct {
 	used [levels]uint64         // bit i: slot i holds timers
 	tick int64                  // ticks of time that have been served
 	n    int
+	// expire calls an owner; the loop's own survives a panic.
+	expire func(Expirer, time.Duration) time.Duration
 }
 
 func ticks(t time.Duration) int64 { return int64((t + tick - 1) / tick) }
@@ -140,10 +143,17 @@ func (w *wheel) serve(at int, now time.Duration) {
 				continue
 			}
 		}
-		if next := t.owner.Expire(now); next > 0 {
+		if next := w.call(t.owner, now); next > 0 {
 			w.arm(t, t.owner, max(next, now+1)) // Expire may have armed it for later
 		}
 	}
+}
+
+func (w *wheel) call(owner Expirer, now time.Duration) time.Duration {
+	if w.expire != nil {
+		return w.expire(owner, now)
+	}
+	return owner.Expire(now)
 }
 
 // until tells how long the loop may sleep from now, and false for ever.

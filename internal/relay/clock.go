@@ -25,8 +25,8 @@ func (s *session) Expire(now time.Duration) time.Duration {
 	if s.phase == ended {
 		return 0
 	}
-	if s.throttled {
-		s.throttled = false
+	if s.throttled != 0 && now >= s.throttled {
+		s.throttled = 0
 		if !s.leg.conn.Full() {
 			s.client.conn.Resume()
 		}
@@ -49,17 +49,17 @@ func (s *session) checkLife(now time.Duration) {
 	t := &s.route.Timeouts
 	switch {
 	case s.tooSlow(&s.client, now):
-		s.last = lastWord{reason: "frame too slow", side: "proxy", code: ws.CodePolicy}
+		s.blame(lastWord{reason: "frame too slow", side: "proxy", code: ws.CodePolicy})
 		s.fault(&s.client)
 		return
 	case s.tooSlow(&s.leg, now):
-		s.lose("the instance sent a frame too slowly", true)
+		s.lose("slow_frame", "the instance sent a frame too slowly", true)
 		return
 	case s.dead(&s.client, now):
 		s.clientGone(false, "the client does not answer pings")
 		return
 	case s.dead(&s.leg, now):
-		s.lose("the instance does not answer pings", true)
+		s.lose("no_pong", "the instance does not answer pings", true)
 		return
 	}
 	if s.phase != open {
@@ -157,9 +157,11 @@ func (s *session) inject(x *side, h ws.Header, payload []byte) {
 	x.conn.Write(ws.AppendFrame(room[:0], h, payload))
 }
 
-// ponged is the answer to a ping of ours.
-func (s *session) ponged(from *side) {
-	if from == &s.leg && from.pingSent != 0 && from.fairPing {
+// ponged is the answer to a ping of ours. A later one settles the earlier; only
+// that to the latest tells how long it took.
+func (s *session) ponged(from *side, payload []byte) {
+	latest := s.pingOf(from, payload) == from.pingSeq
+	if from == &s.leg && from.pingSent != 0 && from.fairPing && latest {
 		s.inst.RTT(s.now() - from.pingSent)
 	}
 	from.pingSent = 0
@@ -176,7 +178,7 @@ func (s *session) checkWrites(now time.Duration) {
 	}
 	if since, waits := s.leg.conn.Stalled(); waits && s.leg.conn.Live() && s.phase != opening && now >= since+limit {
 		if s.phase == open || s.phase == scheduled || s.phase == parting {
-			s.lose("the instance does not read", true)
+			s.lose("not_reading", "the instance does not read", true)
 			return
 		}
 		s.leg.conn.Abort()
@@ -193,12 +195,13 @@ func (s *session) nextDeadline(now time.Duration) time.Duration {
 		}
 	}
 	t := &s.route.Timeouts
+	earlier(s.throttled, 1)
 	if s.phase == open {
 		earlier(s.active, t.Idle)
 		earlier(s.started, t.Age)
 	}
 	for _, x := range [2]*side{&s.client, &s.leg} {
-		if since, waits := x.conn.Stalled(); waits {
+		if since, waits := x.conn.Stalled(); waits && s.phase != opening {
 			earlier(max(since, 1), t.Write)
 		}
 		if s.phase != open && s.phase != scheduled && s.phase != parting {

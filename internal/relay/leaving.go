@@ -35,7 +35,7 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 		s.tellClient()
 	case from == &s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.echoClose(code)
-		s.lose("the instance goes away", false)
+		s.lose("going_away", "the instance goes away", false)
 	case from == &s.client && s.phase == lost:
 		s.tellClient()
 	default:
@@ -81,22 +81,24 @@ func (s *session) closeLeg(code uint16) {
 
 // schedule has an open session leave at a time of its own.
 func (s *session) schedule(w *Leaving) {
-	if s.phase == opening {
-		s.leg.conn.Abort()
-		s.refuse(503, "going_away", w.Reason)
-		return
-	}
-	if s.phase != open && s.phase != scheduled {
-		return
-	}
 	spread := w.Spread
 	if w.Failover {
 		spread = s.route.Failover.Spread
 	}
-	s.phase = scheduled
-	s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
-	s.until = s.now() + s.someOf(spread)
-	s.loop().Arm(&s.timer, s, s.until)
+	at := s.now() + s.someOf(spread)
+	switch {
+	case s.phase == opening && w.Instance != nil:
+		s.legFailed(errInstanceGone)
+	case s.phase == opening:
+		s.refuse(503, "going_away", w.Reason)
+	case s.phase == lost:
+		s.until = min(s.until, at)
+	case s.phase == open || s.phase == scheduled:
+		s.phase = scheduled
+		s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
+		s.until = at
+	}
+	s.loop().Arm(&s.timer, s, at)
 }
 
 // someOf gives a random part of spread.
@@ -110,7 +112,7 @@ func (s *session) someOf(spread time.Duration) time.Duration {
 // leave ends the session in good order: the instance is told 1001, what it
 // still says is relayed, then the client is told w.
 func (s *session) leave(w lastWord) {
-	s.last = w
+	s.blame(w)
 	s.closeLeg(ws.CodeGoingAway)
 	if !s.leg.conn.Live() || s.leg.gotClose {
 		s.tellClient()
@@ -122,20 +124,34 @@ func (s *session) leave(w lastWord) {
 	s.loop().Arm(&s.timer, s, s.until)
 }
 
+// blame says what the client will be told and why, unless that is settled: what
+// happens once the end has begun does not change its reason.
+func (s *session) blame(w lastWord) {
+	if s.phase < parting {
+		s.last = w
+	}
+}
+
 // lose ends a session whose leg is lost: the client is closed with a code that
 // makes it come back, at a time of its own, so that the clients of an instance
-// don't all come back at once. cut has the leg reset.
+// don't all come back at once. name is the loss as metrics have it; cut has the
+// leg reset.
 //
 // Keeping the client (failover.client: keep) begins here, in place of closing.
-func (s *session) lose(reason string, cut bool) {
+func (s *session) lose(name, reason string, cut bool) {
 	if cut {
 		s.leg.conn.Abort()
+	}
+	if s.phase == parting {
+		s.tellClient()
+		return
 	}
 	if s.phase >= lost {
 		s.settle(&s.leg)
 		return
 	}
 	s.leg.deaf = true
+	s.route.Observe.Failover(s.route.Name, name, "closed")
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
 	if s.leg.in.InMessage() {
 		s.last.code = ws.CodeInternal
@@ -160,7 +176,7 @@ func (s *session) violated(from *side, err error) {
 	if errors.As(err, &v) {
 		w.code, w.reason = v.Code, v.What
 	}
-	s.last = w
+	s.blame(w)
 	s.fault(from)
 }
 
@@ -168,7 +184,11 @@ func (s *session) violated(from *side, err error) {
 // Nothing more is taken from there.
 func (s *session) fault(from *side) {
 	from.deaf, from.frameAt = true, 0
-	if from == &s.client {
+	switch {
+	case from.sentClose || s.phase >= parting: // it is over already
+		s.settle(from)
+		return
+	case from == &s.client:
 		s.leave(s.last)
 		return
 	}
@@ -219,13 +239,12 @@ func (s *session) settle(x *side) {
 	}
 	if x.conn.Live() {
 		_, waits := x.conn.Stalled()
+		nobodyLeft := s.client.gotEOF && s.leg.gotEOF || x == &s.leg && !s.client.conn.Live()
 		switch {
-		case s.phase == refusing && x.gotEOF, x.sentClose && x.gotEOF && !waits:
+		case x.gotEOF && !waits && (s.phase == refusing || x.sentClose || nobodyLeft):
 			x.conn.Close()
 		case x == &s.client && x.sentClose && (x.gotClose || x.deaf):
 			x.conn.CloseWrite()
-		case s.client.gotEOF && s.leg.gotEOF && !waits, x == &s.leg && x.gotEOF && !s.client.conn.Live() && !waits:
-			x.conn.Close()
 		}
 	}
 	if !s.client.conn.Live() && !s.leg.conn.Live() {
@@ -241,23 +260,29 @@ func (s *session) halfClosed() {
 	s.finish()
 }
 
-// legEnded is the end of a leg without a close from it. A client that has
-// closed, or is about to be, gets its answer from us.
-func (s *session) legEnded(reason string) {
-	if s.client.gotClose || s.phase == parting {
+// legEnded is the end of a leg without a close from it.
+func (s *session) legEnded(name, reason string) {
+	if s.phase == parting {
 		s.leg.conn.Close()
 		s.tellClient()
 		return
 	}
-	s.lose(reason, false)
+	s.lose(name, reason, false)
+}
+
+// answerForLeg answers a client's close where the leg has ended and can't.
+func (s *session) answerForLeg(ended *side) {
+	if ended == &s.leg && s.client.gotClose && !s.client.sentClose {
+		s.tellClient()
+	}
 }
 
 // clientGone ends a session whose client is no more.
 func (s *session) clientGone(reset bool, reason string) {
 	s.client.conn.Abort()
 	s.client.deaf = true
-	if !s.client.gotClose && s.phase < lost {
-		s.last = lastWord{reason: reason, side: "client"}
+	if !s.client.gotClose {
+		s.blame(lastWord{reason: reason, side: "client"})
 	}
 	if reset && !s.leg.sentClose {
 		s.leg.conn.Abort()
@@ -289,6 +314,9 @@ func (s *session) giveUp(now time.Duration) {
 		} else {
 			s.leg.conn.Abort()
 		}
+	}
+	if s.answerForLeg(&s.leg); s.phase == ended {
+		return
 	}
 	if _, waits := s.client.conn.Stalled(); waits && s.client.conn.Live() && s.route.Timeouts.Write > 0 {
 		s.until = now + s.route.Timeouts.Close // timeouts.write judges it

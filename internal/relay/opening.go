@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
@@ -15,6 +16,8 @@ const (
 	maxTries   = 3 // instances asked for one client
 	maxInterim = 5 // 1xx answers skipped
 )
+
+var errInstanceGone = errors.New("the instance went down or was removed")
 
 var errDialTimeout = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
 
@@ -61,8 +64,6 @@ func (s *session) openingDue(now time.Duration) {
 	b := s.begun
 	switch {
 	case s.leg.conn.Connecting():
-		s.leg.conn.Abort()
-		s.begun.timeout = true
 		s.legFailed(errDialTimeout)
 	case now < b.answer:
 		s.until = b.answer
@@ -87,7 +88,11 @@ func (s *session) hungUp() {
 // legFailed gives up on an instance that could not be reached, and goes on to
 // the next.
 func (s *session) legFailed(err error) {
-	s.leg.conn.Close()
+	s.leg.conn.Abort()
+	if errors.Is(err, loop.ErrStuck) {
+		s.badGateway(err, 0)
+		return
+	}
 	s.inst.Unreachable(err)
 	reason := upstream.Reason(err)
 	s.route.Observe.DialError(reason)
@@ -95,6 +100,7 @@ func (s *session) legFailed(err error) {
 	s.inst.Release()
 	s.inst = nil
 	b := s.begun
+	b.timeout = reason == upstream.ReasonTimeout
 	if reason == upstream.ReasonEphemeralPorts {
 		s.route.Log.Error("no free port towards the instance; give its pool (more) source_addresses", "route", s.route.Name)
 		if b.sources++; b.sources < b.req.Pick.Sources() {

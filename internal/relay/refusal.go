@@ -57,8 +57,10 @@ func readRefusal(p []byte, eof bool) (answer []byte, done bool, err error) {
 	if resp.StatusCode == http.StatusUpgradeRequired {
 		copyField(h, resp.Header, "Sec-Websocket-Version")
 		h.Set("Upgrade", "websocket")
+		h.Set("Connection", "close, Upgrade")
+	} else {
+		h.Set("Connection", "close")
 	}
-	h.Set("Connection", "close")
 	if resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusNotModified {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}

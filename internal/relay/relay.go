@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
@@ -12,7 +13,8 @@ import (
 // Relay runs sessions on the loops of a group.
 type Relay struct {
 	group *loop.Group
-	fleet []fleet // by the loop's index; each belongs to its loop
+	fleet []fleet     // by the loop's index; each belongs to its loop
+	going atomic.Bool // all sessions were told to leave: no more are begun
 }
 
 // fleet is the sessions of one loop, a ring's head.
@@ -61,8 +63,15 @@ func (t *starting) Run(l *loop.Loop) {
 		s.end()
 		return
 	}
+	if s.relay.going.Load() {
+		s.refuse(503, "going_away", "going away")
+		return
+	}
 	s.dial()
 }
+
+// Panicked ends a session that could not be begun. It is for the loop.
+func (t *starting) Panicked() { (*session)(t).cut() }
 
 func (f *fleet) add(s *session) {
 	s.next = f.first
@@ -99,6 +108,9 @@ type Leaving struct {
 // Leave ends sessions: their instances are told 1001, and what these still
 // send is relayed; then the clients are told.
 func (r *Relay) Leave(w Leaving) {
+	if w.Instance == nil {
+		r.going.Store(true)
+	}
 	for _, l := range r.group.Loops() {
 		l.Post(&leaveTask{r, w})
 	}

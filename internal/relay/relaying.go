@@ -16,7 +16,7 @@ import (
 func (s *session) relayFrom(from, to *side, p []byte) int {
 	run, at := 0, 0 // p[run:at] is judged and goes on
 	var messages uint64
-	waiting := false
+	waiting, edge := false, false // edge: a frame has ended
 	for at < len(p) && !waiting {
 		before := from.in
 		piece, err := from.in.Next(p[at:])
@@ -49,9 +49,11 @@ func (s *session) relayFrom(from, to *side, p []byte) int {
 				messages++
 			}
 			at += piece.N
+			edge = edge || piece.End
 		case ws.Control:
 			frame := p[at : at+piece.N]
 			at += piece.N
+			edge = edge || !from.in.InFrame()
 			if s.passes(from, frame, piece.Head) {
 				continue
 			}
@@ -65,7 +67,7 @@ func (s *session) relayFrom(from, to *side, p []byte) int {
 	}
 	s.send(to, p[run:at])
 	s.count(from, messages, at)
-	s.afterwards(from, to, at < len(p))
+	s.afterwards(from, to, at < len(p), edge)
 	return at
 }
 
@@ -94,12 +96,13 @@ func (s *session) count(from *side, messages uint64, n int) {
 }
 
 // afterwards keeps the clocks and the back-pressure: partial tells that a
-// header or a control frame is there in part.
-func (s *session) afterwards(from, to *side, partial bool) {
+// header or a control frame is there in part, edge that a frame has ended, so
+// that what is there in part is another.
+func (s *session) afterwards(from, to *side, partial, edge bool) {
 	switch {
-	case !from.in.InFrame() && !partial:
+	case !from.in.InFrame() && !partial, from == &s.client && s.throttled != 0:
 		from.frameAt = 0
-	case from.frameAt == 0:
+	case from.frameAt == 0 || edge:
 		from.frameAt = s.now()
 		s.wake(from.frameAt, s.route.Timeouts.Frame)
 	}
@@ -136,7 +139,7 @@ func (s *session) judge(from *side) verdict {
 		size = 0
 	}
 	if most > 0 && (h.Length > uint64(most) || size+int64(h.Length) > most) {
-		s.last = lastWord{reason: "message too big", side: "proxy", code: ws.CodeTooBig}
+		s.blame(lastWord{reason: "message too big", side: "proxy", code: ws.CodeTooBig})
 		return stop
 	}
 	if h.Opcode != ws.Continuation && from == &s.client && limits.MessageRate > 0 {
@@ -156,10 +159,10 @@ func (s *session) rated() verdict {
 	case ready:
 		return pass
 	case limits.MessageOver == "close":
-		s.last = lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy}
+		s.blame(lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy})
 		return stop
 	}
-	s.throttled = true
+	s.throttled = at
 	s.client.conn.Pause()
 	s.loop().Arm(&s.timer, s, at)
 	return wait
@@ -170,7 +173,7 @@ func (s *session) rated() verdict {
 func (s *session) passes(from *side, frame []byte, head int) bool {
 	switch from.in.Header.Opcode {
 	case ws.Pong:
-		return !s.ours(from, frame[head:])
+		return s.pingOf(from, frame[head:]) == 0
 	case ws.Ping:
 		if from != &s.client || s.route.Limits.PingsPerSecond == 0 {
 			return true
@@ -186,20 +189,20 @@ func (s *session) passes(from *side, frame []byte, head int) bool {
 func (s *session) control(from, to *side, frame []byte, head int) {
 	switch from.in.Header.Opcode {
 	case ws.Pong:
-		s.ponged(from)
+		s.ponged(from, frame[head:])
 	case ws.Ping:
-		s.last = lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy}
+		s.blame(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
 		s.fault(from)
 	case ws.CloseFrame:
 		s.closed(from, to, frame, head)
 	}
 }
 
-// ours tells whether a pong answers a ping of ours: eight bytes that are the
-// session's secret and the number of one of the last pings.
-func (s *session) ours(from *side, payload []byte) bool {
+// pingOf gives the number of the ping of ours that a pong answers, 0 for none:
+// its eight bytes are the session's secret and the number of one of the last.
+func (s *session) pingOf(from *side, payload []byte) uint32 {
 	if len(payload) != 8 || from.pingSeq == 0 {
-		return false
+		return 0
 	}
 	var plain [8]byte
 	copy(plain[:], payload)
@@ -207,7 +210,10 @@ func (s *session) ours(from *side, payload []byte) bool {
 		ws.Mask(plain[:], h.Key, 0)
 	}
 	n := binary.BigEndian.Uint64(plain[:]) - s.secret
-	return n >= 1 && n <= uint64(from.pingSeq) && n+8 > uint64(from.pingSeq)
+	if n > uint64(from.pingSeq) || n+8 <= uint64(from.pingSeq) {
+		return 0
+	}
+	return uint32(n)
 }
 
 // bucket holds tokens: they come at a rate, up to a burst.

@@ -33,6 +33,9 @@ func (s *session) cut() {
 	s.end()
 }
 
+// Panicked ends a session whose clocks can't be trusted. It is for the loop.
+func (s *session) Panicked() { s.cut() }
+
 // report tells how a session that was open has ended, once.
 func (s *session) report() {
 	l := s.loop()

@@ -46,6 +46,8 @@ type Observer interface {
 	// Closed tells which side ended a session and with which code; 0 is
 	// none.
 	Closed(route, side string, code uint16)
+	// Failover tells why a session lost its instance, and what came of it.
+	Failover(route, reason, result string)
 	// DialError tells why an instance could not be reached.
 	DialError(reason string)
 }

@@ -65,9 +65,9 @@ type session struct {
 	until       time.Duration // the phase's deadline; 0 for none
 	tokens      bucket        // client messages
 	pings       bucket        // client pings
+	throttled   time.Duration // the client is not read until then; 0 for no such wait
 	last        lastWord
 	phase       phase
-	throttled   bool // the client is not read until there are tokens
 }
 
 // lastWord is what the client is told at the end, and who caused it.
@@ -117,19 +117,20 @@ func (s *session) EOF(c *loop.Conn) {
 	case s.phase == opening:
 		s.hungUp()
 	case s.phase == refusing || s.phase >= lost || from.gotClose || from.sentClose && from == &s.client:
+		s.answerForLeg(from)
 		s.settle(from)
 		s.settle(to)
 	case from == &s.client:
 		s.halfClosed()
 	default:
-		s.legEnded("the instance hung up")
+		s.legEnded("hung_up", "the instance hung up")
 	}
 }
 
 // Drained lets the other side be read again.
 func (s *session) Drained(c *loop.Conn) {
 	to, from := s.sides(c)
-	if from.conn.Live() && !(from == &s.client && s.throttled) && s.phase != opening {
+	if from.conn.Live() && !(from == &s.client && s.throttled != 0) && s.phase != opening {
 		from.conn.Resume()
 	}
 	if s.phase != open {
@@ -148,8 +149,9 @@ func (s *session) Failed(c *loop.Conn, err error) {
 	case from == &s.client:
 		s.clientGone(loop.IsReset(err), "the client's connection broke")
 	case s.phase >= lost || s.leg.gotClose:
+		s.answerForLeg(from)
 		s.settle(from)
 	default:
-		s.legEnded("the instance's connection broke")
+		s.legEnded("broken", "the instance's connection broke")
 	}
 }

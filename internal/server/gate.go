@@ -69,7 +69,7 @@ func (l *gated) Accept() (net.Conn, error) {
 		if l.proxy != nil && l.proxy.trusts(c.RemoteAddr()) {
 			gc.proxy = newProxyHeader(c)
 		}
-		gc.slow = time.AfterFunc(slowHead, gc.leaveGate)
+		gc.slow = time.AfterFunc(slowHead, gc.overdue)
 		return gc, nil
 	}
 }
@@ -123,6 +123,13 @@ func (c *conn) Unwrap() (inner net.Conn, unread []byte) {
 		unread = c.proxy.unread()
 	}
 	return c.Conn, unread
+}
+
+// overdue frees the place of a connection that takes its time.
+func (c *conn) overdue() {
+	if c.passed.CompareAndSwap(false, true) {
+		c.gate.leave()
+	}
 }
 
 func (c *conn) leaveGate() {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
+
+var errUnasked = errors.New("101 to a request that asked for no upgrade")
 
 // trip is an ordinary request on its way to an instance.
 type trip struct {
@@ -32,13 +35,13 @@ func (s *Server) plain(w http.ResponseWriter, r *http.Request, rt *Route) {
 }
 
 // newReverse makes a route's proxy for ordinary requests.
-func newReverse(rt *Route) http.Handler {
+func newReverse(rt *Route) (http.Handler, *transports) {
 	t := &transports{rt: rt}
 	return &httputil.ReverseProxy{
 		Rewrite: t.rewrite, Transport: t, FlushInterval: -1,
 		ModifyResponse: t.stick, ErrorHandler: t.fail,
 		ErrorLog: log.New(&quiet{rt.relay.Log}, "", 0),
-	}
+	}, t
 }
 
 // transports sends ordinary requests, with a connection pool an instance.
@@ -73,9 +76,17 @@ func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		tr.inst = inst
 		out := r.Clone(r.Context())
+		if r.Body != nil && r.Body != http.NoBody {
+			out.Body = io.NopCloser(r.Body) // a dial that fails would close it before the next try
+		}
 		inst.Address(out.URL)
 		out.Host = tr.choice.Host(inst, host)
 		resp, err := t.of(inst).RoundTrip(out)
+		if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+			resp.Body.Close()
+			inst.Release()
+			return nil, errUnasked
+		}
 		if err == nil {
 			inst.Reached()
 			resp.Body = &counted{resp.Body, inst, sync.Once{}}
@@ -101,6 +112,13 @@ func (t *transports) of(inst *upstream.Instance) *http.Transport {
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
 	})
 	return tr.(*http.Transport)
+}
+
+// forget drops the connection pool of an instance that is no more.
+func (t *transports) forget(inst *upstream.Instance) {
+	if tr, ok := t.m.LoadAndDelete(inst); ok {
+		tr.(*http.Transport).CloseIdleConnections()
+	}
 }
 
 func (t *transports) stick(resp *http.Response) error {

@@ -19,6 +19,7 @@ type Route struct {
 	balancer *upstream.Balancer
 	origins  *origins // nil: the instance judges
 	http     http.Handler
+	plain    *transports // behind http
 }
 
 // NewRoute makes a route of the balance mode.
@@ -27,7 +28,7 @@ func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
 	if cfg.Origins != nil {
 		rt.origins = newOrigins(cfg.Origins)
 	}
-	rt.http = newReverse(rt)
+	rt.http, rt.plain = newReverse(rt)
 	return rt
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -79,6 +80,13 @@ func (s *Server) Swap(t Table) { s.table.Store(&t) }
 
 // Sessions counts those under way.
 func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }
+
+// Forget drops what is kept for an instance that is no more.
+func (s *Server) Forget(i *upstream.Instance) {
+	for _, rt := range *s.table.Load() {
+		rt.plain.forget(i)
+	}
+}
 
 // Ended counts a session out; it is for relay.Route.Ended.
 func (s *Server) Ended(client netip.Addr) { s.admission.leave(client) }

@@ -30,6 +30,7 @@ const (
 type Instance struct {
 	// Set once, then read-only.
 	name string // ws://10.0.0.1:9000
+	key  string // what makes it one instance: its name, and how it is verified
 	id   uint64
 	url  *url.URL
 	dial loop.Dial

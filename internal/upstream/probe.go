@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	mrand "math/rand/v2"
 	"net"
 	"net/http"
@@ -136,7 +137,7 @@ func (p *prober) handshake(conn net.Conn) error {
 	if _, err := conn.Write(head); err != nil {
 		return err
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, 4*handshake.MaxHead)), nil)
 	if err != nil {
 		return err
 	}

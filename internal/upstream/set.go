@@ -32,8 +32,8 @@ type Set struct {
 	base     time.Time
 	wg       sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
-	instances map[string]*Instance
+	mu        sync.Mutex           // guards what follows
+	instances map[string]*Instance // by key
 	pools     []*Pool
 	ctx       context.Context // of Run
 }
@@ -123,7 +123,11 @@ func (s *Set) all() []*Instance {
 // s.mu.
 func (s *Set) instance(u *config.Upstream, addr netip.AddrPort) (i *Instance, made bool) {
 	name := instanceName(u.URL, addr)
-	if i = s.instances[name]; i != nil {
+	key := name
+	if u.URL.Scheme == "wss" { // verified in another way, it is another instance
+		key += fmt.Sprintf(" %+v", u.TLS)
+	}
+	if i = s.instances[key]; i != nil {
 		return i, false
 	}
 	tc, err := tlsConfig(u)
@@ -132,7 +136,8 @@ func (s *Set) instance(u *config.Upstream, addr netip.AddrPort) (i *Instance, ma
 		tc = &tls.Config{ServerName: u.URL.Hostname(), MinVersion: tls.VersionTLS12}
 	}
 	i = newInstance(s, u.URL, addr, tc)
-	s.instances[name] = i
+	i.key = key
+	s.instances[key] = i
 	return i, true
 }
 
@@ -177,7 +182,7 @@ func (s *Set) drop(old, members []member) (gone []*Instance) {
 			continue
 		}
 		if m.pools--; m.pools == 0 {
-			delete(s.instances, m.name)
+			delete(s.instances, m.key)
 			if m.stop != nil {
 				m.stop()
 			}

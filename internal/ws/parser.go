@@ -26,7 +26,7 @@ type Parser struct {
 	Header Header // of the latest frame seen to start, data or control
 
 	remaining uint64 // payload still to come of the data frame under way
-	pos       uint32 // payload bytes of it already seen, modulo 2^32: the mask's phase
+	pos       uint64 // payload bytes of it already seen
 	Masked    bool   // frames must be masked: the peer is a client
 	Deflate   bool   // permessage-deflate was negotiated: RSV1 may begin a message
 	key       [4]byte
@@ -83,13 +83,12 @@ func (ps *Parser) payload(p []byte, head int) Piece {
 		return Piece{}
 	}
 	ps.remaining -= uint64(n)
-	ps.pos += uint32(n)
+	ps.pos += uint64(n)
 	return Piece{Kind: Data, Start: head > 0, End: ps.remaining == 0, Head: head, N: head + n}
 }
 
-// Seen tells how many payload bytes of the data frame under way have come,
-// modulo 2^32.
-func (ps *Parser) Seen() uint32 { return ps.pos }
+// Seen tells how many payload bytes of the data frame under way have come.
+func (ps *Parser) Seen() uint64 { return ps.pos }
 
 // MessageEnd tells whether the latest data piece with End ended its message.
 func (ps *Parser) MessageEnd() bool { return ps.fin && ps.remaining == 0 }
@@ -98,7 +97,7 @@ func (ps *Parser) MessageEnd() bool { return ps.fin && ps.remaining == 0 }
 // returned, in place. Frames that came unmasked are left as they are.
 func (ps *Parser) Unmask(payload []byte) {
 	if ps.Header.Masked {
-		Mask(payload, ps.key, int(ps.pos)-len(payload))
+		Mask(payload, ps.key, int((ps.pos-uint64(len(payload)))&3))
 	}
 }
 

@@ -178,7 +178,8 @@ func TestCloseTimeout(t *testing.T) {
 			client, leg := b.open(t)
 			client.Send(testkit.Close(1000, ""))
 			leg.Want("the close arrives", testkit.Close(1000, ""))
-			client.WantEnd("the client does not wait for ever")
+			client.Want("the client does not wait for ever: we answer in its place", testkit.Close(1000, ""))
+			client.WantEnd("and hang up")
 			leg.WantEnd("nor do we for the instance")
 		})
 		t.Run("client", func(t *testing.T) {
