@@ -40,7 +40,8 @@ const (
 	flagConnecting                    // dialled, not yet connected
 	flagReady                         // in Loop.ready
 	flagEOF                           // the peer's FIN was read
-	flagHup                           // raw: hang-up seen while paused, off the poller
+	flagInput                         // raw: the socket may have input
+	flagLast                          // raw: and its end is near
 	flagFin                           // FIN is to follow the output that waits
 	flagFinSent
 	flagWasFull // Drained is owed
@@ -71,7 +72,6 @@ type Conn struct {
 	fd       int32
 	slot     uint32
 	flags    uint16
-	interest uint8 // raw: what the poller watches
 }
 
 // Loop gives the connection's loop.
@@ -129,10 +129,7 @@ func (l *Loop) begin(c *Conn, h Handler) {
 
 // Pause stops input. What is taken already is not shown again.
 func (c *Conn) Pause() {
-	if c.flags&(flagPaused|flagGone) == 0 {
-		c.flags |= flagPaused
-		c.watch()
-	}
+	c.flags |= flagPaused
 }
 
 // Resume lets input come again, kept bytes first.
@@ -144,10 +141,9 @@ func (c *Conn) Resume() {
 	if len(c.kept) > 0 {
 		c.flags |= flagReplay
 	}
-	if c.flags&(flagReplay|flagHup) != 0 || c.stream != nil {
+	if c.flags&(flagReplay|flagInput) != 0 || c.stream != nil {
 		c.loop.later(c)
 	}
-	c.watch()
 }
 
 // Kept gives what Data was shown and did not take. It is valid during a
@@ -198,7 +194,6 @@ func (c *Conn) writeRaw(p []byte) {
 		c.out = c.loop.lent.get(len(p))
 	}
 	c.out = c.loop.lent.extend(c.out, p)
-	c.watch()
 }
 
 // CloseWrite sends FIN once all output has gone. Nothing can be written any
@@ -284,7 +279,6 @@ func (c *Conn) refused() {
 	c.flags |= flagFin | flagFinSent | flagDrained
 	c.flags &^= flagWasFull
 	c.loop.later(c)
-	c.watch()
 }
 
 // failLater has the handler told of err next round.

@@ -31,17 +31,13 @@ func (c *Conn) dialRaw(d *Dial) {
 			return
 		}
 	}
-	events := uint32(unix.EPOLLIN)
+	c.outAt = int32(n)
 	if n == len(c.out) && n > 0 {
 		c.flags &^= flagConnecting
-		c.interest = evRead
 		c.loop.lent.put(c.out)
-		c.out = nil
-	} else {
-		c.outAt = int32(n)
-		c.interest, events = evWrite, unix.EPOLLOUT
+		c.out, c.outAt = nil, 0
 	}
-	if err := c.loop.poll.add(c, events); err != nil {
+	if err := c.loop.poll.add(c); err != nil {
 		c.failLater(err)
 	}
 }
@@ -66,9 +62,7 @@ func (c *Conn) connected() {
 	c.flags &^= flagConnecting
 	if len(c.out) > 0 {
 		c.flush()
-		return
 	}
-	c.watch()
 }
 
 // socket makes the non-blocking socket of a dial, bound to its source address.

@@ -137,7 +137,7 @@ func kinds(events uint32) (ev uint8) {
 	if events&unix.EPOLLOUT != 0 {
 		ev |= evWrite
 	}
-	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if events&(unix.EPOLLHUP|unix.EPOLLERR|unix.EPOLLRDHUP) != 0 {
 		ev |= evHup
 	}
 	return ev
@@ -164,8 +164,13 @@ func (p *poller) arm(l *Loop) {
 	_ = unix.TimerfdSettime(p.timerfd, 0, &spec, nil)
 }
 
+// everything is what a connection is watched for, from its first day to its
+// last: edges, so that neither a pause nor output that waits costs a system call,
+// and a socket that was emptied is not looked at again.
+const everything = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&(1<<32-1)
+
 // add gives c a slot and watches its descriptor.
-func (p *poller) add(c *Conn, events uint32) error {
+func (p *poller) add(c *Conn) error {
 	if k := len(p.free) - 1; k >= 0 {
 		c.slot, p.free = p.free[k], p.free[:k]
 	} else {
@@ -173,7 +178,7 @@ func (p *poller) add(c *Conn, events uint32) error {
 		p.slots = append(p.slots, slot{})
 	}
 	p.slots[c.slot].conn = c
-	return p.control(unix.EPOLL_CTL_ADD, int(c.fd), events, c.slot)
+	return p.control(unix.EPOLL_CTL_ADD, int(c.fd), everything, c.slot)
 }
 
 // remove frees c's slot. The descriptor is off epoll already or about to close.

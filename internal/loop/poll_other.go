@@ -59,8 +59,6 @@ func (c *Conn) dialRaw(*Dial) { c.failLater(errNoRaw) }
 
 func (c *Conn) servedRaw(uint8) {}
 
-func (c *Conn) watch() {}
-
 func (c *Conn) closeRaw(bool) {}
 
 func rawSend(int32, []byte) (int, error) { return 0, errNoRaw }

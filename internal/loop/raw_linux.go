@@ -36,75 +36,52 @@ func takeRaw(conn net.Conn) (fd int, ok bool, err error) {
 
 func (c *Conn) attachRaw(fd int) error {
 	c.fd = int32(fd)
-	c.interest = evRead
-	if err := c.loop.poll.add(c, unix.EPOLLIN); err != nil {
+	if err := c.loop.poll.add(c); err != nil {
 		c.end(false)
 		return err
 	}
 	return nil
 }
 
-// watch brings what the poller watches in line with what the connection wants.
-func (c *Conn) watch() {
-	if c.stream != nil || c.flags&(flagGone|flagHup) != 0 || c.fd < 0 {
-		return
-	}
-	var want uint8
-	var events uint32
-	if c.flags&(flagPaused|flagEOF|flagConnecting) == 0 {
-		want, events = evRead, unix.EPOLLIN
-	}
-	if len(c.out) > 0 || c.flags&flagConnecting != 0 {
-		want, events = want|evWrite, events|unix.EPOLLOUT
-	}
-	if want != c.interest {
-		c.interest = want
-		if err := c.loop.poll.control(unix.EPOLL_CTL_MOD, int(c.fd), events, c.slot); err != nil {
-			c.failLater(err)
-		}
-	}
-}
-
+// servedRaw takes note of edges and does what they allow now.
 func (c *Conn) servedRaw(ev uint8) {
+	if ev&(evRead|evHup) != 0 {
+		c.flags |= flagInput
+	}
+	if ev&evHup != 0 {
+		c.flags |= flagLast
+	}
 	if c.flags&flagConnecting != 0 {
-		c.connected()
+		if ev&(evWrite|evHup) != 0 {
+			c.connected()
+		}
 		return
 	}
 	if ev&(evWrite|evHup) != 0 && len(c.out) > 0 {
 		c.flush()
 	}
-	if c.flags&flagReplay != 0 && c.Live() {
-		if c.secure != nil && c.flags&flagPaused == 0 {
-			c.flags &^= flagReplay
-			c.opened(nil)
-			return
-		}
-		c.replay() // the socket's input comes next round, behind it
-		if c.flags&flagHup != 0 && c.Live() {
-			c.loop.later(c)
-		}
+	if c.flags&(flagPaused|flagGone|flagFailing) != 0 {
 		return
 	}
-	if c.flags&(flagGone|flagFailing) != 0 {
+	if c.flags&flagReplay != 0 {
+		c.replayRaw() // the socket's input comes next round, behind it
 		return
 	}
-	readable := ev&(evRead|evHup) != 0 || c.flags&flagHup != 0
-	switch {
-	case readable && c.flags&(flagPaused|flagEOF) == 0:
+	if c.flags&(flagInput|flagEOF) == flagInput {
+		c.flags &^= flagInput
 		c.read()
-	case ev&evHup != 0:
-		c.hangUp()
 	}
 }
 
-// hangUp takes a connection that was reset, or closed both ways, off the
-// poller, which would tell of it for ever. The rest is read on Resume.
-func (c *Conn) hangUp() {
-	if c.flags&flagHup == 0 {
-		c.flags |= flagHup
-		c.interest = 0
-		_ = c.loop.poll.control(unix.EPOLL_CTL_DEL, int(c.fd), 0, c.slot)
+// replayRaw shows what was kept, and has the socket read after that.
+func (c *Conn) replayRaw() {
+	if c.secure != nil {
+		c.flags &^= flagReplay
+		c.opened(nil)
+	} else {
+		c.replay()
 	}
+	c.readOn(false)
 }
 
 // read reads once and shows what came.
@@ -120,13 +97,14 @@ func (c *Conn) read() {
 	if !ok {
 		return
 	}
-	n, err := rawRead(c.fd, l.in[have:min(have+readSize, len(l.in))])
+	room := min(readSize, len(l.in)-have)
+	n, err := rawRead(c.fd, l.in[have:have+room])
 	switch {
 	case err != nil:
 		c.fail(err)
 	case n > 0:
 		c.deliver(l.in[:have+n])
-		c.readOn()
+		c.readOn(n == room)
 	case n == 0:
 		c.keep(l.in[:have])
 		c.finished()
@@ -150,9 +128,15 @@ func (c *Conn) unkeep() (have int, ok bool) {
 	return have, true
 }
 
-// readOn has a connection that is off the poller read to its end.
-func (c *Conn) readOn() {
-	if c.flags&(flagHup|flagPaused|flagGone) == flagHup {
+// readOn has a connection read again: next round, or when it is resumed. There
+// is more when a read was full, or when the end is known to be near: no edge
+// tells of that again.
+func (c *Conn) readOn(full bool) {
+	if !full && c.flags&(flagLast|flagInput) == 0 || c.flags&(flagEOF|flagGone) != 0 {
+		return
+	}
+	c.flags |= flagInput
+	if c.flags&flagPaused == 0 {
 		c.loop.later(c)
 	}
 }
@@ -161,7 +145,6 @@ func (c *Conn) readOn() {
 func (c *Conn) finished() {
 	c.flags |= flagEOF
 	c.handler.EOF(c)
-	c.watch()
 }
 
 // readSecure reads ciphertext once and shows what it holds.
@@ -175,7 +158,8 @@ func (c *Conn) readSecure() {
 		c.fail(ErrStuck)
 		return
 	}
-	n, err := rawRead(c.fd, l.cipherIn[:min(room, readSize)])
+	room = min(room, readSize)
+	n, err := rawRead(c.fd, l.cipherIn[:room])
 	switch {
 	case err != nil:
 		c.fail(err)
@@ -183,6 +167,7 @@ func (c *Conn) readSecure() {
 		c.finished()
 	case n > 0:
 		c.opened(l.cipherIn[:n])
+		c.readOn(n == room)
 	}
 }
 
@@ -201,7 +186,6 @@ func (c *Conn) opened(cipher []byte) {
 	switch {
 	case !c.Live():
 	case err == nil:
-		c.readOn()
 	case ended(err):
 		c.finished()
 	default:
@@ -225,7 +209,6 @@ func (c *Conn) flush() {
 	}
 	c.loop.lent.put(c.out)
 	c.out, c.outAt = nil, 0
-	c.watch()
 	if c.flags&flagFin != 0 {
 		c.sendFin()
 	}
