@@ -16,13 +16,16 @@ import (
 )
 
 // version is set when a release is built; else it is what the build knows.
-var version = buildVersion()
+var version string
 
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
+func init() {
+	if version != "" {
+		return
 	}
-	return "dev"
+	version = "dev"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
 }
 
 const about = `A WebSocket proxy that understands messages.
