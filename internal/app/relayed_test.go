@@ -15,9 +15,9 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
-// session opens one through an App to an instance whose connection is here
-// too.
-func session(t *testing.T, stream bool) (client, instance net.Conn) {
+// session opens one through an App, with pings of ours at that pace, to an
+// instance whose connection is here too.
+func session(t *testing.T, ping string) (client, instance net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,12 +29,12 @@ listen: {address: "127.0.0.1:0"}
 admin: {address: ""}
 drain: 0s
 log: {sessions: none}
-routes: [{name: t, timeouts: {ping: 0}, balance: {upstreams: ["ws://`+l.Addr().String()+`"], health: {probe: none}}}]
+routes: [{name: t, timeouts: {ping: `+ping+`}, balance: {upstreams: ["ws://`+l.Addr().String()+`"], health: {probe: none}}}]
 `), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(t.Context(), cfg, Options{Stream: stream, Log: io.Discard})
+	a, err := New(t.Context(), cfg, Options{Log: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ routes: [{name: t, timeouts: {ping: 0}, balance: {upstreams: ["ws://`+l.Addr().S
 }
 
 func TestARelayedMessageAllocatesNothing(t *testing.T) {
-	client, instance := session(t, false)
+	client, instance := session(t, "0")
 	up := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text, Masked: true, Key: [4]byte{1, 2, 3, 4}}, make([]byte, 100))
 	down := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, make([]byte, 100))
 	got := make([]byte, 256)
@@ -83,5 +83,22 @@ func TestARelayedMessageAllocatesNothing(t *testing.T) {
 	})
 	if n != 0 {
 		t.Fatalf("%v allocations for a message each way", n)
+	}
+}
+
+func TestAPingOfOursAllocatesNothing(t *testing.T) {
+	_, instance := session(t, "20ms")
+	got, pong := make([]byte, 64), make([]byte, 0, 64)
+	const ping = 2 + 4 + 8 // header, key, payload
+	n := testing.AllocsPerRun(30, func() {
+		if _, err := io.ReadFull(instance, got[:ping]); err != nil {
+			t.Fatal(err)
+		}
+		ws.Mask(got[6:ping], [4]byte(got[2:6]), 0)
+		pong = ws.AppendFrame(pong[:0], ws.Header{Fin: true, Opcode: ws.Pong, Masked: false}, got[6:ping])
+		_, _ = instance.Write(pong)
+	})
+	if n != 0 {
+		t.Fatalf("%v allocations for a ping and its pong", n)
 	}
 }

@@ -114,6 +114,7 @@ type Loop struct {
 	cipherIn, cipherOut []byte          // ciphertext on its way, where there is TLS
 	failing             map[*Conn]error // what flagFailing is about
 	lent                buffers
+	scratch             [256]byte
 	tasks               []Task  // the queue's other half
 	ready               []*Conn // connections with something to tell that no event tells
 	readyTwo            []*Conn
@@ -169,6 +170,10 @@ func (l *Loop) MaskKey() (key [4]byte) {
 
 // Random gives 64 unpredictable bits.
 func (l *Loop) Random() uint64 { return l.rng.Uint64() }
+
+// Scratch gives an empty slice with room for a control frame. It is the same for
+// all: use it and have done.
+func (l *Loop) Scratch() []byte { return l.scratch[:0] }
 
 // run is the whole life of a loop.
 func (l *Loop) run() {

@@ -153,8 +153,7 @@ func (s *session) inject(x *side, h ws.Header, payload []byte) {
 	if x == &s.leg {
 		h.Masked, h.Key = true, s.loop().MaskKey()
 	}
-	var room [ws.MaxHeader + ws.MaxControl]byte
-	x.conn.Write(ws.AppendFrame(room[:0], h, payload))
+	x.conn.Write(ws.AppendFrame(s.loop().Scratch(), h, payload))
 }
 
 // ponged is the answer to a ping of ours. A later one settles the earlier; only

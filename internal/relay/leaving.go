@@ -74,8 +74,7 @@ func (s *session) closeLeg(code uint16) {
 		return
 	}
 	key := s.loop().MaskKey()
-	var room [ws.MaxHeader + ws.MaxControl]byte
-	s.leg.conn.Write(ws.AppendClose(room[:0], code, "", &key))
+	s.leg.conn.Write(ws.AppendClose(s.loop().Scratch(), code, "", &key))
 	s.leg.sentClose = true
 }
 
@@ -206,8 +205,7 @@ func (s *session) tellClient() {
 		s.last.code = 0
 		s.client.conn.Abort()
 	case !s.client.sentClose:
-		var room [ws.MaxHeader + ws.MaxControl]byte
-		s.client.conn.Write(ws.AppendClose(room[:0], s.last.code, s.last.reason, nil))
+		s.client.conn.Write(ws.AppendClose(s.loop().Scratch(), s.last.code, s.last.reason, nil))
 		s.client.sentClose = true
 	}
 	s.finish()
