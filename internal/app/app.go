@@ -108,7 +108,7 @@ func (a *App) buildRoutes(ctx context.Context) error {
 		}
 		rr := &relay.Route{
 			Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
-			Log: a.log, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
+			Log: a.log, Complain: &relay.Complaints{Log: a.log}, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
 			Observe: a.metrics, Counters: relay.NewCounters(a.group), Ended: a.server.Ended,
 		}
 		a.routes = append(a.routes, rr)
@@ -119,6 +119,9 @@ func (a *App) buildRoutes(ctx context.Context) error {
 }
 
 func (a *App) listen() error {
+	if a.cfg.Admin.Token == "***" {
+		return errors.New("admin.token: *** is how --print-config shows a token; write the token")
+	}
 	for i := range a.cfg.Listen {
 		lc := &a.cfg.Listen[i]
 		l := listener{cfg: lc}

@@ -63,9 +63,18 @@ func (l *lines) close() {
 	})
 }
 
+// durations writes them as text does, not in nanoseconds without a unit.
+func durations(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
 func newLog(cfg config.Log, out io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == "json" {
+		o.ReplaceAttr = durations
 		return slog.New(slog.NewJSONHandler(out, o))
 	}
 	return slog.New(slog.NewTextHandler(out, o))

@@ -91,13 +91,15 @@ func (v value) proxyProtocol() *ProxyProtocol {
 
 func (v value) admin(d *draft) {
 	d.adminAt = v.place
-	v.object(
-		key("address", func(v value) {
-			d.adminAt = v.place
-			parsed(&d.cfg.Admin.Address, parseAdmin)(v)
-		}),
-		key("token", text(&d.cfg.Admin.Token)),
-	)
+	address := func(v value) {
+		d.adminAt = v.place
+		parsed(&d.cfg.Admin.Address, parseAdmin)(v)
+	}
+	if !v.isMapping() {
+		address(v)
+		return
+	}
+	v.object(key("address", address), key("token", text(&d.cfg.Admin.Token)))
 }
 
 func (v value) log(l *Log) {

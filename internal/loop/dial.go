@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 )
@@ -51,7 +52,7 @@ func (d *Dial) connect(ctx context.Context) (net.Conn, error) {
 	tc := tls.Client(&Link{Conn: conn}, d.TLS)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, errors.Join(ErrTLS, err)
+		return nil, fmt.Errorf("%w: %w", ErrTLS, err)
 	}
 	return tc, nil
 }

@@ -22,6 +22,9 @@ const (
 // hand, in milliseconds, before it waits as the scheduler wants it.
 const linger = 1
 
+// yieldEvery is how often a busy loop lets other threads have its core.
+const yieldEvery = 500 * time.Microsecond
+
 // poller waits on epoll, in three steps: it looks, it lingers, it blocks.
 // Under load a loop gets no further than lingering, which the Go scheduler does
 // not see. Parking the epoll descriptor in the runtime's own poller would save
@@ -34,6 +37,7 @@ type poller struct {
 	slots                 []slot
 	free                  []uint32
 	armed                 time.Duration // when the timer descriptor fires, 0 for never
+	yielded               time.Duration
 }
 
 // slot is where an event finds its connection. gen tells a reused slot from
@@ -100,9 +104,10 @@ func (p *poller) wake() {
 // events serves what has happened; with block it waits for something.
 func (p *poller) events(l *Loop, block bool) {
 	p.n = p.look(0)
-	if p.n > 0 {
+	if p.n > 0 && l.now-p.yielded > yieldEvery {
 		// A busy loop never waits. Where it shares its core, handshakes get
 		// their turn between two rounds and not when a time slice ends.
+		p.yielded = l.now
 		syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 	if p.n == 0 && block {

@@ -96,7 +96,7 @@ func (s *session) legFailed(err error) {
 	s.inst.Unreachable(err)
 	reason := upstream.Reason(err)
 	s.route.Observe.DialError(reason)
-	s.route.Log.Warn("instance not reached", "route", s.route.Name, "instance", s.inst.Name(), "reason", reason, "err", err)
+	s.route.Complain.Warn("instance not reached", "route", s.route.Name, "instance", s.inst.Name(), "reason", reason, "err", err)
 	s.inst.Release()
 	s.inst = nil
 	b := s.begun
@@ -156,7 +156,7 @@ func (s *session) answered(p []byte) (taken int) {
 // badGateway refuses the client because the instance's answer is none. Nothing
 // is tunnelled and neither connection is used again.
 func (s *session) badGateway(err error, taken int) int {
-	s.route.Log.Warn("bad answer from an instance", "route", s.route.Name, "instance", s.inst.Name(), "err", err)
+	s.route.Complain.Warn("bad answer from an instance", "route", s.route.Name, "instance", s.inst.Name(), "err", err)
 	s.leg.conn.Abort()
 	s.refuse(502, "bad_answer", "the instance's answer is not a WebSocket handshake")
 	return taken
@@ -213,7 +213,7 @@ func (s *session) opened() {
 // refuse answers the client with a status of ours. result names it in the
 // metrics.
 func (s *session) refuse(status int, result, what string) {
-	s.route.Log.Warn("client refused", "route", s.route.Name, "client", s.addr.String(), "status", status, "why", what)
+	s.route.Complain.Warn("client refused", "route", s.route.Name, "client", s.addr.String(), "status", status, "why", what)
 	r := handshake.Refusal{Status: status, What: what}
 	if status >= 502 && status <= 504 {
 		r.Header = [][2]string{{"Retry-After", strconv.Itoa(1 + int(s.loop().Random()%4))}}

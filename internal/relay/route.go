@@ -28,6 +28,7 @@ type Route struct {
 	Limits   config.RouteLimits
 	Failover config.Failover
 	Log      *slog.Logger
+	Complain *Complaints
 	LogOpen  bool
 	LogClose bool
 	Observe  Observer

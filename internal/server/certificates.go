@@ -17,6 +17,7 @@ type Certificates struct {
 	cert, key string
 	log       *slog.Logger
 	now       atomic.Pointer[tls.Certificate]
+	said      string // the last error, which need not be said again; Watch's own
 }
 
 // LoadCertificates reads the files; PEM.
@@ -37,13 +38,13 @@ func (c *Certificates) load() error {
 // Get is for tls.Config.GetCertificate.
 func (c *Certificates) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
 
-// settleFor is how long files must be left alone before they are read: the
+// settleFor is how long after the first change the files are read: the
 // certificate and its key are written one after the other.
 const settleFor = 200 * time.Millisecond
 
 // Watch reads the files again whenever they change, until ctx ends. Folders
 // are watched, not files, because certificates are renewed by renaming. What
-// does not load changes nothing, and is said.
+// does not load changes nothing, and is said, once.
 func (c *Certificates) Watch(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -55,28 +56,41 @@ func (c *Certificates) Watch(ctx context.Context) error {
 			return err
 		}
 	}
-	settled := time.NewTimer(time.Hour)
-	settled.Stop()
+	var settled <-chan time.Time // set while a change is under way
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.Events:
-			settled.Reset(settleFor)
+		case e := <-w.Events:
+			if settled == nil && c.concerns(e.Name) {
+				settled = time.After(settleFor)
+			}
 		case err := <-w.Errors:
 			c.log.Warn("certificate files not watched", "err", err)
-		case <-settled.C:
+		case <-settled:
+			settled = nil
 			c.reload()
 		}
 	}
 }
 
+// concerns tells whether a change of a file may be one of ours: of the file
+// itself, or of the link by which a folder of secrets is renewed as a whole.
+func (c *Certificates) concerns(file string) bool {
+	name := filepath.Base(file)
+	return name == filepath.Base(c.cert) || name == filepath.Base(c.key) || name == "..data"
+}
+
 func (c *Certificates) reload() {
 	old := c.now.Load()
 	if err := c.load(); err != nil {
-		c.log.Error("certificate not reloaded; the old one stays", "cert", c.cert, "err", err)
+		if said := err.Error(); said != c.said {
+			c.said = said
+			c.log.Error("certificate not reloaded; the old one stays", "cert", c.cert, "err", err)
+		}
 		return
 	}
+	c.said = ""
 	if now := c.now.Load(); !equal(old, now) {
 		c.log.Info("certificate reloaded", "cert", c.cert)
 	}

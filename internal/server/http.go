@@ -130,7 +130,7 @@ func (t *transports) stick(resp *http.Response) error {
 }
 
 func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
-	t.rt.relay.Log.Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
+	t.rt.relay.Complain.Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
 	status := http.StatusBadGateway
 	switch {
 	case errors.Is(err, upstream.ErrNone), errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrTried):
