@@ -79,9 +79,10 @@ type client struct {
 	scratch []byte
 
 	// The job's own.
-	sent     []time.Duration // when each message under way was sent, oldest first
-	next     uint64          // sequence number to send
-	expected uint64          // sequence number to come
+	sent      []time.Duration // when each message under way was sent, oldest first
+	next      uint64          // sequence number to send
+	expected  uint64          // sequence number to come
+	greetings int             // messages that came before the first of the job
 }
 
 var errRefused = errors.New("the server refused the upgrade")
