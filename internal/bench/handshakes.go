@@ -20,7 +20,6 @@ type handshakeJob struct {
 	crowd  *crowd
 	asked  atomic.Uint64
 	joined atomic.Uint64
-	closed atomic.Uint64
 	cells  []*hdrhistogram.Histogram // a loop each
 	again  chan struct{}             // a client has ended
 }
@@ -141,7 +140,6 @@ func (j *handshakeJob) opened(c *client) {
 func (j *handshakeJob) message(*client, []byte, int) {}
 
 func (j *handshakeJob) ended(c *client, err error) {
-	j.closed.Add(1)
 	j.crowd.gone(c, err)
 	<-j.crowd.done
 	j.again <- struct{}{}

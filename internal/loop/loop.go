@@ -92,7 +92,7 @@ type stopTask struct{}
 
 func (stopTask) Run(l *Loop) { l.stopping = true }
 
-// Loop is one event loop. Only Post, Index and Conns may be used by other
+// Loop is one event loop. Only Post and Index may be used by other
 // goroutines.
 type Loop struct {
 	Index int // its place in the group
@@ -133,7 +133,7 @@ func newLoop(g *Group, index int, o Options) (*Loop, error) {
 	if o.Panicked != nil {
 		l.wheel.expire = l.expire
 	}
-	return l, l.poll.open(g.stream)
+	return l, l.poll.open()
 }
 
 // Post has t run on the loop, soon and in order. It may be called by any
@@ -147,14 +147,8 @@ func (l *Loop) Post(t Task) {
 	}
 }
 
-// Conns tells how many connections the loop has. Any goroutine may ask.
-func (l *Loop) Conns() int { return int(l.conns.Load()) }
-
 // Now is the loop's time, read once a round: a duration since it was made.
 func (l *Loop) Now() time.Duration { return l.now }
-
-// Time gives the wall clock's view of a loop time.
-func (l *Loop) Time(t time.Duration) time.Time { return l.base.Add(t) }
 
 // Arm has owner told through t no later than when.
 func (l *Loop) Arm(t *Timer, owner Expirer, when time.Duration) { l.wheel.arm(t, owner, when) }

@@ -47,7 +47,7 @@ type slot struct {
 	gen  uint32
 }
 
-func (p *poller) open(bool) error {
+func (p *poller) open() error {
 	var err error
 	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err

@@ -19,7 +19,7 @@ type poller struct {
 	timer *time.Timer
 }
 
-func (p *poller) open(bool) error {
+func (p *poller) open() error {
 	p.woken = make(chan struct{}, 1)
 	p.timer = time.NewTimer(time.Hour)
 	return nil

@@ -184,8 +184,7 @@ func (c *Conn) opened(cipher []byte) {
 		c.deliver(l.in[:have+n])
 	}
 	switch {
-	case !c.Live():
-	case err == nil:
+	case !c.Live(), err == nil:
 	case ended(err):
 		c.finished()
 	default:

@@ -4,7 +4,7 @@
 // A Relay is made once. Start hands it a client that asked for an upgrade; from
 // there the session's loop does everything: it dials an instance, judges the
 // answer, answers the client, relays frames both ways and ends both legs in
-// good order. Start, Leave and Sessions may be called by any goroutine.
+// good order. Start, Leave and Cut may be called by any goroutine.
 //
 // It does not choose instances (package upstream does), look into messages, or
 // keep a client whose instance is lost: such a client is closed with a code

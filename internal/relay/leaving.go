@@ -31,10 +31,10 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 	}
 	switch {
 	case from == &s.leg && s.phase == parting:
-		s.echoClose(code)
+		s.closeLeg(code)
 		s.tellClient()
 	case from == &s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
-		s.echoClose(code)
+		s.closeLeg(code)
 		s.lose("going_away", "the instance goes away", false)
 	case from == &s.client && s.phase == lost:
 		s.tellClient()
@@ -54,13 +54,6 @@ func (s *session) name(x *side) string {
 		return "client"
 	}
 	return "upstream"
-}
-
-// echoClose answers the instance's close.
-func (s *session) echoClose(code uint16) {
-	if !s.leg.sentClose {
-		s.closeLeg(code)
-	}
 }
 
 // closeLeg tells the instance code, where the leg is between frames; else the

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,11 +18,8 @@ type Relay struct {
 	going atomic.Bool // all sessions were told to leave: no more are begun
 }
 
-// fleet is the sessions of one loop, a ring's head.
-type fleet struct {
-	first *session
-	n     int
-}
+// fleet is the sessions of one loop, the head of their list.
+type fleet struct{ first *session }
 
 // New makes a Relay on g.
 func New(g *loop.Group) *Relay {
@@ -79,7 +77,6 @@ func (f *fleet) add(s *session) {
 		f.first.prev = s
 	}
 	f.first = s
-	f.n++
 }
 
 func (f *fleet) remove(s *session) {
@@ -92,7 +89,6 @@ func (f *fleet) remove(s *session) {
 		s.next.prev = s.prev
 	}
 	s.next, s.prev = nil, nil
-	f.n--
 }
 
 // Leaving says which sessions are to end, and how.
@@ -134,16 +130,18 @@ func (t *leaveTask) Run(l *loop.Loop) {
 
 // Cut ends all sessions at once, and waits until they have been counted out.
 func (r *Relay) Cut() {
-	c := make(chan int, len(r.group.Loops()))
+	var done sync.WaitGroup
 	for _, l := range r.group.Loops() {
-		l.Post(&cutTask{countTask{r, c}})
+		done.Add(1)
+		l.Post(&cutTask{r, &done})
 	}
-	for range r.group.Loops() {
-		<-c
-	}
+	done.Wait()
 }
 
-type cutTask struct{ countTask }
+type cutTask struct {
+	relay *Relay
+	done  *sync.WaitGroup
+}
 
 // Run cuts the loop's sessions.
 func (t *cutTask) Run(l *loop.Loop) {
@@ -151,27 +149,5 @@ func (t *cutTask) Run(l *loop.Loop) {
 	for f.first != nil {
 		f.first.cut()
 	}
-	t.c <- 0
+	t.done.Done()
 }
-
-// Sessions counts the sessions there are, in whatever phase. It waits for
-// every loop.
-func (r *Relay) Sessions() int {
-	c := make(chan int, len(r.group.Loops()))
-	for _, l := range r.group.Loops() {
-		l.Post(&countTask{r, c})
-	}
-	n := 0
-	for range r.group.Loops() {
-		n += <-c
-	}
-	return n
-}
-
-type countTask struct {
-	relay *Relay
-	c     chan int
-}
-
-// Run tells the loop's part of the count.
-func (t *countTask) Run(l *loop.Loop) { t.c <- t.relay.fleet[l.Index].n }

@@ -220,12 +220,11 @@ func (i *Instance) judge(e health.Event, why string, r health.Rules) (changed bo
 
 // View is an instance as the API shows it.
 type View struct {
-	Name     string        `json:"name"`
-	State    string        `json:"state"`
-	Why      string        `json:"why,omitempty"`
-	Since    time.Duration `json:"-"`
-	Load     LoadView      `json:"load"`
-	Sessions int           `json:"sessions"`
+	Name     string   `json:"name"`
+	State    string   `json:"state"`
+	Why      string   `json:"why,omitempty"`
+	Load     LoadView `json:"load"`
+	Sessions int      `json:"sessions"`
 }
 
 // LoadView is the score of an instance and its parts.
@@ -246,7 +245,7 @@ func (i *Instance) view(least float64) View {
 	parts, state := i.parts, i.state
 	i.mu.Unlock()
 	parts.Sessions = i.Sessions()
-	v := View{Name: i.name, State: "up", Why: state.Why, Since: state.Since, Sessions: parts.Sessions, Load: LoadView{
+	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Load: LoadView{
 		Score: parts.Score(least), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
 		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}

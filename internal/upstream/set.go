@@ -45,9 +45,6 @@ func NewSet(loops int, log *slog.Logger, o Observer) *Set {
 
 func (s *Set) now() time.Duration { return time.Since(s.base) }
 
-// Time gives the wall clock's view of a time in a View.
-func (s *Set) Time(d time.Duration) time.Time { return s.base.Add(d) }
-
 // Add makes a pool from its configuration. Its names are resolved once before
 // Add returns; what cannot be is logged and tried again.
 func (s *Set) Add(ctx context.Context, cfg *config.Pool) (*Pool, error) {
