@@ -102,7 +102,8 @@ type Route struct {
 	Origins     []string // nil: the instance judges
 	Timeouts    Timeouts
 	Limits      RouteLimits
-	Balance     *Balance
+	Balance     *Balance // or
+	Fanout      *Fanout
 }
 
 // Match is what a request must have. Empty fields match anything.
@@ -168,3 +169,71 @@ type Failover struct {
 	Spread time.Duration // closes of one loss are spread over it
 	Codes  []uint16      // an instance's close codes that count as a loss
 }
+
+// Fanout is the mode that hands one source's stream to any number of clients.
+type Fanout struct {
+	Source         []*Upstream // tried in turn; their Weight and MaxSessions say nothing
+	Subprotocols   []string    // offered to the source, the most wanted first
+	SourceCompress bool        // offer permessage-deflate to the source
+	Subscribe      []string    // text messages sent after every connect
+	Keepalive      Keepalive
+	RelayCodes     []uint16 // close codes of the source that clients are told; others mean that it is lost
+	StreamBy       StreamBy
+	Streams        int           // most at a time
+	Linger         time.Duration // how long a stream outlives its last client
+	Greeting       int           // messages that the source begins with, kept for each joiner
+	Backlog        int           // messages of the past that a joiner gets
+	History        History
+	OnGone         string        // live, oldest or refuse: where a client goes whose offset is gone
+	FlushInterval  time.Duration // messages are collected so long; 0: sent at once
+	Slow           Slow
+	Compress       bool // permessage-deflate towards clients, once a message
+	ClientMessages ClientMessages
+	Answers        []Answer
+	StaleAfter     time.Duration // without a message the stream is called stale; 0: never
+	StaleNotice    string        // text/template of the message that clients get then; "" is none
+}
+
+// StreamBy says what of a request chooses its stream. With neither all clients
+// share one.
+type StreamBy struct {
+	Path  bool     // the path, behind strip_prefix, goes on to the source
+	Query []string // these parameters do
+}
+
+// Keepalive is a text message for sources that want one now and then.
+type Keepalive struct {
+	Every time.Duration // 0: off
+	Send  string
+}
+
+// History bounds what a stream keeps for those who join or come back.
+type History struct {
+	Messages int           // 0: none is kept
+	Bytes    int64         // 0: none is kept
+	Age      time.Duration // 0: no bound
+}
+
+// Slow says when a client is too slow and what becomes of it.
+type Slow struct {
+	Policy string // close, latest or skip
+	After  Lag
+	Key    string // latest: JSON path of what a message is about
+	Notice string // latest and skip: text/template of the message that tells of the loss; "" is none
+}
+
+// Lag is how far behind a client may be. Zero is off.
+type Lag struct {
+	Bytes    int64 // never 0: it bounds memory
+	Messages int
+	Age      time.Duration
+}
+
+// ClientMessages says what becomes of what clients send.
+type ClientMessages struct {
+	Policy   string // drop, forward or reject
+	Template string // forward: text/template that wraps each message; "" is the message as it came
+}
+
+// Answer is a text message of clients that Sluice answers itself.
+type Answer struct{ Match, Send string }
