@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
@@ -131,8 +131,8 @@ func (h *handler) api(w http.ResponseWriter, _ *http.Request) {
 	for _, r := range src.Routes() {
 		rr := routeReport{Name: r.Name}
 		rr.Sessions, rr.Opened = r.Counters.Sessions()
-		rr.Up.Messages, rr.Up.Bytes = r.Counters.Traffic(relay.ToUpstream)
-		rr.Down.Messages, rr.Down.Bytes = r.Counters.Traffic(relay.ToClient)
+		rr.Up.Messages, rr.Up.Bytes = r.Counters.Traffic(loop.ToUpstream)
+		rr.Down.Messages, rr.Down.Bytes = r.Counters.Traffic(loop.ToClient)
 		out.Routes = append(out.Routes, rr)
 	}
 	for _, p := range src.Pools() {

@@ -14,18 +14,17 @@ import (
 
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/loop"
-	"github.com/sluice-proxy/sluice/internal/relay"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // stage is a Source with one route and one pool of one instance.
 type stage struct {
-	routes   []*relay.Route
+	routes   []Route
 	pools    []*upstream.Pool
 	draining bool
 }
 
-func (s *stage) Routes() []*relay.Route  { return s.routes }
+func (s *stage) Routes() []Route         { return s.routes }
 func (s *stage) Pools() []*upstream.Pool { return s.pools }
 func (s *stage) Draining() bool          { return s.draining }
 func (s *stage) Started() time.Time      { return time.Unix(0, 0) }
@@ -53,7 +52,7 @@ func setStage(t *testing.T) (*stage, *Metrics) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{routes: []*relay.Route{{Name: "chat", Counters: relay.NewCounters(g)}}, pools: []*upstream.Pool{p}}
+	s := &stage{routes: []Route{{Name: "chat", Counters: loop.NewCounters(g)}}, pools: []*upstream.Pool{p}}
 	m := NewMetrics()
 	m.SetSource(s)
 	return s, m

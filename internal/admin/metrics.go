@@ -7,18 +7,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // Source is what the admin listener reports on. Its methods are called by any
 // goroutine.
 type Source interface {
-	Routes() []*relay.Route
+	Routes() []Route
 	Pools() []*upstream.Pool
 	Draining() bool
 	Started() time.Time
 	LogDrops() uint64
+}
+
+// Route is a route as it is shown.
+type Route struct {
+	Name     string
+	Counters *loop.Counters
 }
 
 // Metrics counts what is rare and gathers, at a scrape, what loops count by
@@ -133,7 +139,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		open, ever := r.Counters.Sessions()
 		gauge(descSessions, float64(open), r.Name)
 		counter(descOpened, ever, r.Name)
-		for d, name := range map[relay.Direction]string{relay.ToUpstream: "to_upstream", relay.ToClient: "to_client"} {
+		for d, name := range map[loop.Direction]string{loop.ToUpstream: "to_upstream", loop.ToClient: "to_client"} {
 			messages, bytes := r.Counters.Traffic(d)
 			counter(descMessages, messages, r.Name, name)
 			counter(descBytes, bytes, r.Name, name)

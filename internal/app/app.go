@@ -41,7 +41,7 @@ type App struct {
 	relay     *relay.Relay
 	set       *upstream.Set
 	server    *server.Server
-	routes    []*relay.Route
+	routes    []admin.Route
 	listeners []listener
 	admin     net.Listener // nil: off
 
@@ -108,10 +108,10 @@ func (a *App) buildRoutes(ctx context.Context) error {
 		}
 		rr := &relay.Route{
 			Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
-			Log: a.log, Complain: &relay.Complaints{Log: a.log}, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
-			Observe: a.metrics, Counters: relay.NewCounters(a.group), Ended: a.server.Ended,
+			Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
+			Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Ended,
 		}
-		a.routes = append(a.routes, rr)
+		a.routes = append(a.routes, admin.Route{Name: rr.Name, Counters: rr.Counters})
 		table = append(table, server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)))
 	}
 	a.server.Swap(table)
@@ -236,7 +236,7 @@ func (a *App) goDo(f func()) {
 }
 
 // Routes implements admin.Source.
-func (a *App) Routes() []*relay.Route { return a.routes }
+func (a *App) Routes() []admin.Route { return a.routes }
 
 // Pools implements admin.Source.
 func (a *App) Pools() []*upstream.Pool { return a.set.Pools() }

@@ -48,6 +48,7 @@ const (
 	flagFailing // the loop has an error to tell of it
 	flagReplay  // kept bytes are to be shown without new ones
 	flagDrained // Drained is to be told
+	flagBlocked // TryWrite was refused some of its bytes
 )
 
 // Events for Conn.served.
@@ -95,7 +96,7 @@ func (c *Conn) Full() bool {
 // Stalled tells since when output has waited without progress, and whether any
 // waits.
 func (c *Conn) Stalled() (since time.Duration, waits bool) {
-	if len(c.out) > 0 || c.stream != nil && c.stream.busy {
+	if len(c.out) > 0 || c.flags&flagBlocked != 0 || c.stream != nil && c.stream.busy {
 		return c.outSince, true
 	}
 	return 0, false
@@ -196,6 +197,43 @@ func (c *Conn) writeRaw(p []byte) {
 	c.out = c.loop.lent.extend(c.out, p)
 }
 
+// mostTaken is how much TryWrite takes at once where bytes are not the
+// socket's as they are: a TLS record, or what a stream's writer gets.
+const mostTaken = 16 << 10
+
+// TryWrite sends what the peer takes of p now, and tells how much that was. The
+// rest is the caller's to keep: Drained is told when more can be tried.
+//
+// Fast path: one system call, no copy.
+func (c *Conn) TryWrite(p []byte) (taken int) {
+	if c.flags&(flagGone|flagFin|flagFailing|flagConnecting) != 0 {
+		return 0
+	}
+	switch {
+	case len(c.out) > 0:
+	case c.stream == nil && c.secure == nil:
+		n, err := rawSend(c.fd, p)
+		if err != nil {
+			c.refused()
+			return 0
+		}
+		taken = n
+	default:
+		for taken < len(p) && len(c.out) == 0 && (c.stream == nil || !c.stream.busy) && c.flags&flagFailing == 0 {
+			n := min(len(p)-taken, mostTaken)
+			c.Write(p[taken : taken+n])
+			taken += n
+		}
+	}
+	if taken < len(p) && (taken > 0 || c.flags&flagBlocked == 0) {
+		c.outSince = c.loop.now
+	}
+	if taken < len(p) {
+		c.flags |= flagBlocked
+	}
+	return taken
+}
+
 // CloseWrite sends FIN once all output has gone. Nothing can be written any
 // more.
 func (c *Conn) CloseWrite() {
@@ -277,7 +315,7 @@ func (c *Conn) refused() {
 		c.out, c.outAt = nil, 0
 	}
 	c.flags |= flagFin | flagFinSent | flagDrained
-	c.flags &^= flagWasFull
+	c.flags &^= flagWasFull | flagBlocked
 	c.loop.later(c)
 }
 
@@ -308,7 +346,7 @@ func (c *Conn) served(ev uint8) {
 		return
 	}
 	if c.flags&flagDrained != 0 {
-		c.flags &^= flagDrained
+		c.flags &^= flagDrained | flagBlocked
 		if c.handler.Drained(c); !c.Live() {
 			return
 		}

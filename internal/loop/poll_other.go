@@ -59,6 +59,9 @@ func (c *Conn) dialRaw(*Dial) { c.failLater(errNoRaw) }
 
 func (c *Conn) servedRaw(uint8) {}
 
+// Tune does nothing: what it sets is there on the raw transport alone.
+func (c *Conn) Tune(int, time.Duration) {}
+
 func (c *Conn) closeRaw(bool) {}
 
 func rawSend(int32, []byte) (int, error) { return 0, errNoRaw }

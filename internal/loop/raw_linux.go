@@ -5,6 +5,7 @@ package loop
 import (
 	"net"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -57,8 +58,8 @@ func (c *Conn) servedRaw(ev uint8) {
 		}
 		return
 	}
-	if ev&(evWrite|evHup) != 0 && len(c.out) > 0 {
-		c.flush()
+	if ev&(evWrite|evHup) != 0 {
+		c.writable()
 	}
 	if c.flags&(flagPaused|flagGone|flagFailing) != 0 {
 		return
@@ -192,6 +193,17 @@ func (c *Conn) opened(cipher []byte) {
 	}
 }
 
+// writable sends what waits, or has the handler go on.
+func (c *Conn) writable() {
+	switch {
+	case len(c.out) > 0:
+		c.flush()
+	case c.flags&flagBlocked != 0:
+		c.flags &^= flagBlocked
+		c.handler.Drained(c)
+	}
+}
+
 // flush sends what waits.
 func (c *Conn) flush() {
 	n, err := rawSend(c.fd, c.out[c.outAt:])
@@ -208,10 +220,26 @@ func (c *Conn) flush() {
 	}
 	c.loop.lent.put(c.out)
 	c.out, c.outAt = nil, 0
+	c.flags &^= flagBlocked
 	if c.flags&flagFin != 0 {
 		c.sendFin()
 	}
 	c.handler.Drained(c)
+}
+
+// Tune suits a connection to a stream of messages: no more than unsent bytes
+// wait in the system, so that a slow peer is known early, and a peer that
+// acknowledges nothing for so long is given up. 0 leaves a setting as it is.
+func (c *Conn) Tune(unsent int, giveUp time.Duration) {
+	if c.fd < 0 {
+		return
+	}
+	if unsent > 0 { // neither is there on a Unix socket
+		_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+	}
+	if giveUp > 0 {
+		_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
+	}
 }
 
 func (c *Conn) closeRaw(reset bool) {

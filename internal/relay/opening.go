@@ -201,9 +201,7 @@ func (s *session) opened() {
 		}
 	}
 	l.Arm(&s.timer, s, s.nextDeadline(now))
-	c := &s.route.Counters.cells[l.Index]
-	c.sessions.Add(1)
-	c.opened.Add(1)
+	s.route.Counters.Opened(l)
 	s.route.Observe.Handshake(s.route.Name, "101", now-s.started)
 	if s.route.LogOpen {
 		s.route.Log.Info("session open", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name, "instance", s.inst.Name(), "client", s.addr.String())

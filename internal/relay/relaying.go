@@ -2,8 +2,8 @@ package relay
 
 import (
 	"encoding/binary"
-	"time"
 
+	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -80,19 +80,14 @@ func (s *session) send(to *side, p []byte) {
 
 // count adds what passed to the counters of session, route and instance.
 func (s *session) count(from *side, messages uint64, n int) {
-	d := ToUpstream
+	d := loop.ToUpstream
 	if from == &s.leg {
-		d = ToClient
+		d = loop.ToClient
 	}
-	at := s.loop().Index
 	from.bytes += uint64(n)
-	c := &s.route.Counters.cells[at]
-	c.bytes[d].Add(uint64(n))
-	if messages > 0 {
-		from.messages += messages
-		c.messages[d].Add(messages)
-	}
-	s.inst.Traffic(at, messages, uint64(n))
+	from.messages += messages
+	s.route.Counters.Count(s.loop(), d, messages, uint64(n))
+	s.inst.Traffic(s.loop().Index, messages, uint64(n))
 }
 
 // afterwards keeps the clocks and the back-pressure: partial tells that a
@@ -154,7 +149,7 @@ func (s *session) judge(from *side) verdict {
 // rated takes a token for a client's message.
 func (s *session) rated() verdict {
 	limits := &s.route.Limits
-	ready, at := s.tokens.take(s.now(), limits.MessageRate, limits.MessageBurst)
+	ready, at := s.tokens.Take(s.now(), limits.MessageRate, limits.MessageBurst)
 	switch {
 	case ready:
 		return pass
@@ -179,7 +174,7 @@ func (s *session) passes(from *side, frame []byte, head int) bool {
 			return true
 		}
 		most := s.route.Limits.PingsPerSecond
-		ready, _ := s.pings.take(s.now(), float64(most), most)
+		ready, _ := s.pings.Take(s.now(), float64(most), most)
 		return ready
 	}
 	return false
@@ -214,20 +209,4 @@ func (s *session) pingOf(from *side, payload []byte) uint32 {
 		return 0
 	}
 	return uint32(n)
-}
-
-// bucket holds tokens: they come at a rate, up to a burst.
-type bucket struct {
-	full time.Duration // when it will be full again
-}
-
-// take takes a token, or tells when there will be one.
-func (b *bucket) take(now time.Duration, rate float64, burst int) (ok bool, at time.Duration) {
-	each := time.Duration(float64(time.Second) / rate)
-	full := max(b.full, now) + each
-	if most := now + each*time.Duration(burst); full > most {
-		return false, now + full - most
-	}
-	b.full = full
-	return true, 0
 }

@@ -39,7 +39,7 @@ func (s *session) Panicked() { s.cut() }
 // report tells how a session that was open has ended, once.
 func (s *session) report() {
 	l := s.loop()
-	s.route.Counters.cells[l.Index].sessions.Add(-1)
+	s.route.Counters.Closed(l)
 	s.route.Observe.Closed(s.route.Name, s.last.side, s.last.code)
 	if !s.route.LogClose {
 		return

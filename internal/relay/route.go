@@ -4,20 +4,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/loop"
-)
-
-// Direction of a message.
-type Direction int
-
-// The directions.
-const (
-	ToUpstream Direction = iota
-	ToClient
+	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // Route is what sessions need of a route. It is read-only but for its
@@ -28,11 +19,11 @@ type Route struct {
 	Limits   config.RouteLimits
 	Failover config.Failover
 	Log      *slog.Logger
-	Complain *Complaints
+	Complain *upstream.Complaints
 	LogOpen  bool
 	LogClose bool
 	Observe  Observer
-	Counters *Counters
+	Counters *loop.Counters
 	// Ended is called once for each session that was started, on its loop,
 	// when it is no more. It must not block.
 	Ended func(client netip.Addr)
@@ -51,40 +42,6 @@ type Observer interface {
 	Failover(route, reason, result string)
 	// DialError tells why an instance could not be reached.
 	DialError(reason string)
-}
-
-// Counters count a route's traffic, a cell a loop, so that loops don't share
-// cache lines.
-type Counters struct{ cells []cell }
-
-type cell struct {
-	messages, bytes [2]atomic.Uint64
-	sessions        atomic.Int64
-	opened          atomic.Uint64
-	_               [64]byte
-}
-
-// NewCounters makes counters for the loops of g.
-func NewCounters(g *loop.Group) *Counters {
-	return &Counters{cells: make([]cell, len(g.Loops()))}
-}
-
-// Traffic gives the messages and bytes that went in direction d.
-func (c *Counters) Traffic(d Direction) (messages, bytes uint64) {
-	for i := range c.cells {
-		messages += c.cells[i].messages[d].Load()
-		bytes += c.cells[i].bytes[d].Load()
-	}
-	return messages, bytes
-}
-
-// Sessions gives how many are open, and how many have been.
-func (c *Counters) Sessions() (open int64, ever uint64) {
-	for i := range c.cells {
-		open += c.cells[i].sessions.Load()
-		ever += c.cells[i].opened.Load()
-	}
-	return open, ever
 }
 
 // lossCode tells whether an instance's close with code means that the instance

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
@@ -63,8 +64,8 @@ type session struct {
 	next, prev  *session      // the loop's sessions
 	active      time.Duration // when data last came, either way
 	until       time.Duration // the phase's deadline; 0 for none
-	tokens      bucket        // client messages
-	pings       bucket        // client pings
+	tokens      limit.Bucket  // client messages
+	pings       limit.Bucket  // client pings
 	throttled   time.Duration // the client is not read until then; 0 for no such wait
 	last        lastWord
 	phase       phase
