@@ -203,6 +203,38 @@ func networkURL(s string, u *url.URL) (*url.URL, error) {
 	return u, nil
 }
 
+// parseSource accepts what parseUpstream does, and a query. It may hold a token
+// and is not repeated in errors.
+func parseSource(s string) (*url.URL, error) {
+	base, query, _ := strings.Cut(s, "?")
+	if strings.HasPrefix(s, "unix:") || strings.HasPrefix(s, "ws+unix:") {
+		base, query = s, ""
+	}
+	u, err := parseUpstream(base)
+	if err != nil || query == "" {
+		return u, err
+	}
+	u.RawQuery = query
+	if strings.Contains(query, "#") {
+		return nil, errors.New("has a fragment; a WebSocket URL has none")
+	}
+	if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("has a query with a character that must be escaped, as a blank by %20")
+	}
+	if _, err := url.QueryUnescape(query); err != nil {
+		return nil, errors.New("has a query with a percent sign that is no escape; write %25 for the sign itself")
+	}
+	for name := range u.Query() {
+		if ours(name) {
+			return nil, fmt.Errorf("the parameter %s is Sluice's own: it asks a source for it where it is one of ours", name)
+		}
+	}
+	return u, nil
+}
+
+// ours tells the parameters by which clients ask Sluice for something.
+func ours(name string) bool { return strings.HasPrefix(name, "sluice_") }
+
 // sameInstance is equal for two URLs that lead to the same place.
 func sameInstance(u *url.URL) string {
 	host := u.Host
@@ -214,10 +246,17 @@ func sameInstance(u *url.URL) string {
 			host += ":443"
 		}
 	}
-	return u.Scheme + "://" + host + strings.TrimSuffix(u.EscapedPath(), "/")
+	return u.Scheme + "://" + host + strings.TrimSuffix(u.EscapedPath(), "/") + "?" + u.RawQuery
 }
 
-// formatUpstream is the form of u that parseUpstream takes.
+// withoutQuery is u as an error may show it.
+func withoutQuery(u *url.URL) string {
+	base := *u
+	base.RawQuery = ""
+	return formatUpstream(&base)
+}
+
+// formatUpstream is the form of u that parseUpstream and parseSource take.
 func formatUpstream(u *url.URL) string {
 	if u.Scheme == "ws+unix" {
 		return "unix:" + u.Path

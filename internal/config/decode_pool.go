@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"net/url"
+	"slices"
+)
 
 func (v value) pools(c *Config) {
 	entries, ok := v.entries()
@@ -37,17 +41,23 @@ func poolMembers(p *Pool) []member {
 func (v value) upstreams(p *Pool) {
 	seen := map[string]place{}
 	for _, item := range v.items() {
-		if u, at := item.upstream(); u.URL != nil && at.fresh(seen, u) {
+		if u, at := item.upstream(); u.URL != nil && at.fresh(seen, u, moreWeight) {
 			p.Upstreams = append(p.Upstreams, u)
 		}
 	}
 }
 
+// What one meant who lists a URL twice.
+const (
+	moreWeight = "An upstream with a greater share has a greater weight"
+	moreTurns  = "Sources are tried in turn, over and over"
+)
+
 // fresh tells whether u is none of those seen, and records an error if it is.
-func (p place) fresh(seen map[string]place, u *Upstream) bool {
+func (p place) fresh(seen map[string]place, u *Upstream, hint string) bool {
 	id := sameInstance(u.URL)
 	if first, twice := seen[id]; twice {
-		p.errorf("%s is listed twice (first: %v). An upstream with a greater share has a greater weight", formatUpstream(u.URL), first)
+		p.errorf("%s is listed twice (first: %v). %s", withoutQuery(u.URL), first, hint)
 		return false
 	}
 	seen[id] = p
@@ -56,29 +66,39 @@ func (p place) fresh(seen map[string]place, u *Upstream) bool {
 
 func (v value) upstream() (*Upstream, place) {
 	u := &Upstream{Weight: 1}
-	at := v.place
-	url := func(v value) {
-		at = v.place
-		parsed(&u.URL, parseUpstream)(v)
-	}
-	if !v.isMapping() {
-		url(v)
-		return u, at
-	}
-	keys := v.object(
-		key("url", url),
+	return u, v.target(u, parseUpstream,
 		key("weight", parsed(&u.Weight, between(1, 1000))),
 		key("max_sessions", parsed(&u.MaxSessions, count(0))),
-		key("host", parsed(&u.Host, parseHost)),
-		key("tls", func(v value) { v.upstreamTLS(&u.TLS) }),
 	)
+}
+
+// target decodes what can be dialled: a URL, or a mapping with more beside it.
+// It gives the URL's place.
+func (v value) target(u *Upstream, parse func(string) (*url.URL, error), more ...member) place {
+	at := v.place
+	address := func(v value) {
+		at = v.place
+		parsed(&u.URL, parse)(v)
+	}
+	if !v.isMapping() {
+		address(v)
+		return at
+	}
+	keys := v.object(slices.Concat(
+		[]member{key("url", address)},
+		more,
+		[]member{
+			key("host", parsed(&u.Host, parseHost)),
+			key("tls", func(v value) { v.upstreamTLS(&u.TLS) }),
+		},
+	)...)
 	if !keys.has("url") {
 		v.errorf("needs url")
 	}
 	if u.URL != nil && u.URL.Scheme != "wss" && u.TLS != (UpstreamTLS{}) {
-		keys["tls"].errorf("is for wss:// alone; this upstream is %s", formatUpstream(u.URL))
+		keys["tls"].errorf("is for wss:// alone; this URL is %s", withoutQuery(u.URL))
 	}
-	return u, at
+	return at
 }
 
 func (v value) upstreamTLS(t *UpstreamTLS) {

@@ -30,17 +30,31 @@ func (v value) route(d *draft) {
 		key("timeouts", func(v value) { v.timeouts(&r.Timeouts) }),
 		key("limits", func(v value) { v.routeLimits(&r.Limits) }),
 		key("balance", func(v value) { v.balance(r) }),
-		later("fanout"),
+		key("fanout", func(v value) { v.fanout(r) }),
 		later("scatter"),
 	)
 	r.name = keys.or("name", v.place)
 	r.match = keys.or("match", v.place)
 	r.strip = keys.or("strip_prefix", v.place)
 	r.sound = len(v.src.errs) == before
-	if v.isMapping() && !keys.has("balance") && !keys.has("fanout") && !keys.has("scatter") {
-		v.errorf("needs a mode; write balance: {upstreams: [URL]}")
-	}
+	v.mode(r, keys)
 	d.routes = append(d.routes, r)
+}
+
+// mode judges that a route has exactly one, and what is beside it.
+func (v value) mode(r *routeDraft, keys keys) {
+	balance, balanced := keys["balance"]
+	fanout, fanned := keys["fanout"]
+	switch {
+	case balanced && fanned && balance.before(fanout):
+		fanout.errorf("balance is there already (%v), and a route has one mode", balance)
+	case balanced && fanned:
+		balance.errorf("fanout is there already (%v), and a route has one mode", fanout)
+	case fanned && r.sound:
+		r.checkFanout(keys)
+	case v.isMapping() && !balanced && !fanned && !keys.has("scatter"):
+		v.errorf("needs a mode; write balance: {upstreams: [URL]} or fanout: {source: URL}")
+	}
 }
 
 func (v value) match(r *routeDraft) {
@@ -265,7 +279,7 @@ func parseLost(s string) (string, error) {
 	return word("close")(s)
 }
 
-// parseCode accepts a close code that an instance may send (RFC 6455, section
+// parseCode accepts a close code that a server may send (RFC 6455, section
 // 7.4, and the IANA registry).
 func parseCode(s string) (uint16, error) {
 	n, err := strconv.Atoi(s)
@@ -273,7 +287,7 @@ func parseCode(s string) (uint16, error) {
 	case err != nil || !digits.MatchString(s) || n < 1000 || n > 4999:
 		return 0, fmt.Errorf("%q is not a close code; they are 1000 to 4999", s)
 	case n == 1004 || n >= 1016 && n < 3000:
-		return 0, fmt.Errorf("%d is reserved: no instance may send it", n)
+		return 0, fmt.Errorf("%d is reserved: nobody may send it", n)
 	case n == 1005 || n == 1006 || n == 1015:
 		return 0, fmt.Errorf("%d is never sent: it stands for a close without a code, a break, or a failure of TLS", n)
 	}

@@ -54,6 +54,19 @@ func defaultRoute() *Route {
 	}
 }
 
+func defaultFanout() *Fanout {
+	return &Fanout{
+		SourceCompress: true,
+		Streams:        100,
+		Linger:         30 * time.Second,
+		History:        History{Messages: 10_000, Bytes: 8 << 20, Age: 10 * time.Minute},
+		OnGone:         "live",
+		Slow:           Slow{Policy: "close", After: Lag{Bytes: 4 << 20}},
+		Compress:       true,
+		ClientMessages: ClientMessages{Policy: "drop"},
+	}
+}
+
 func defaultBalance() *Balance {
 	return &Balance{
 		Policy: Policy{Kind: "least_load"},

@@ -93,6 +93,11 @@ func (p place) String() string {
 	return p.key
 }
 
+// before tells whether p stands above or left of q.
+func (p place) before(q place) bool {
+	return p.line < q.line || p.line == q.line && p.col < q.col
+}
+
 // under is the place of a member of p.
 func (p place) under(name string) place {
 	if p.key != "" {

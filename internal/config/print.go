@@ -82,13 +82,16 @@ func (p *printer) pools(pools map[string]*Pool) {
 func (p *printer) upstreams(indent int, upstreams []*Upstream) {
 	p.line(indent, "upstreams:")
 	for _, u := range upstreams {
-		tls := "{}"
-		if u.TLS != (UpstreamTLS{}) {
-			tls = fmt.Sprintf("{ca: %s, server_name: %s, insecure: %t}", quote(u.TLS.CA), quote(u.TLS.ServerName), u.TLS.Insecure)
-		}
 		p.line(indent+1, "- {url: %s, weight: %d, max_sessions: %d, host: %s, tls: %s}",
-			quote(formatUpstream(u.URL)), u.Weight, u.MaxSessions, quote(u.Host), tls)
+			quote(formatUpstream(u.URL)), u.Weight, u.MaxSessions, quote(u.Host), u.TLS.yaml())
 	}
+}
+
+func (t UpstreamTLS) yaml() string {
+	if t == (UpstreamTLS{}) {
+		return "{}"
+	}
+	return fmt.Sprintf("{ca: %s, server_name: %s, insecure: %t}", quote(t.CA), quote(t.ServerName), t.Insecure)
 }
 
 func (h Health) yaml() string {
@@ -113,7 +116,11 @@ func (p *printer) route(r *Route, pools map[string]*Pool) {
 	p.line(2, "limits: {message_size: {client: %s, upstream: %s}, messages: {rate: %s, burst: %d, over: %s}, pings_per_second: %d}",
 		formatSize(l.MessageSizeClient), formatSize(l.MessageSizeUpstream),
 		strconv.FormatFloat(l.MessageRate, 'f', -1, 64), l.MessageBurst, l.MessageOver, l.PingsPerSecond)
-	p.balance(r.Balance, pools[r.Balance.Pool])
+	if r.Fanout != nil {
+		p.fanout(r.Fanout)
+	} else {
+		p.balance(r.Balance, pools[r.Balance.Pool])
+	}
 }
 
 func (p *printer) balance(b *Balance, pool *Pool) {
@@ -130,8 +137,7 @@ func (p *printer) balance(b *Balance, pool *Pool) {
 	if pool.InPlace {
 		p.line(3, "health: %s", pool.Health.yaml())
 	}
-	p.line(3, "failover: {client: %s, spread: %v, codes: [%s]}", b.Failover.Client, b.Failover.Spread,
-		join(b.Failover.Codes, func(n uint16) string { return strconv.Itoa(int(n)) }))
+	p.line(3, "failover: {client: %s, spread: %v, codes: %s}", b.Failover.Client, b.Failover.Spread, codes(b.Failover.Codes))
 }
 
 func (pol Policy) yaml() string {
@@ -182,7 +188,9 @@ func quote(s string) string {
 			b.WriteRune(r)
 		case r == '\t':
 			b.WriteString(`\t`)
-		case r > '~' && !strconv.IsPrint(r):
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r < ' ' || r > '~' && !strconv.IsPrint(r):
 			fmt.Fprintf(&b, `\U%08x`, r)
 		default:
 			b.WriteRune(r)

@@ -89,7 +89,7 @@ func (q Quick) route(d *draft) {
 		at := d.src.flag(fmt.Sprintf("argument %d", i+1))
 		u := &Upstream{Weight: 1}
 		url, err := parseUpstream(s)
-		if u.URL = url; at.report(err) && at.fresh(seen, u) {
+		if u.URL = url; at.report(err) && at.fresh(seen, u, moreWeight) {
 			r.own.Upstreams = append(r.own.Upstreams, u)
 		}
 	}

@@ -62,6 +62,35 @@ func list[T comparable](dst *[]T, parse func(string) (T, error)) func(value) {
 	}
 }
 
+// message decodes the text of a message.
+func message(dst *string) func(value) {
+	return func(v value) {
+		if s, ok := v.message(); ok {
+			*dst = s
+		}
+	}
+}
+
+// messages decodes a list of messages, or a list of one. They may repeat.
+func messages(dst *[]string) func(value) {
+	return func(v value) {
+		var texts []string
+		for _, item := range v.items() {
+			if s, ok := item.message(); ok && item.report(someText(s)) {
+				texts = append(texts, s)
+			}
+		}
+		*dst = texts
+	}
+}
+
+func someText(s string) error {
+	if s == "" {
+		return errors.New("is an empty text")
+	}
+	return nil
+}
+
 // word accepts one of a few words.
 func word(words ...string) func(string) (string, error) {
 	return func(s string) (string, error) {

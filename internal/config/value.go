@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -119,8 +118,23 @@ func (v value) items() []value {
 	return items
 }
 
-// text gives a scalar as text, variables filled in.
+// text gives a scalar as text of one line.
 func (v value) text() (string, bool) {
+	s, ok := v.scalar("a single value")
+	if ok && strings.ContainsFunc(s, isControl) {
+		v.errorf("holds a control character") // not repeated: it may be a token
+		return "", false
+	}
+	return s, ok
+}
+
+// message gives a scalar as the text of a message, which may have any
+// characters: of STOMP they end with a NUL, of SignalR with a separator.
+func (v value) message() (string, bool) { return v.scalar("the message as text, in quotes") }
+
+// scalar gives a scalar, variables filled in. What to write instead of anything
+// else is for the error.
+func (v value) scalar(instead string) (string, bool) {
 	var raw string
 	switch n := v.node.(type) {
 	case *ast.StringNode:
@@ -133,13 +147,10 @@ func (v value) text() (string, bool) {
 	case ast.ScalarNode:
 		raw = n.GetToken().Value
 	default:
-		v.errorf("is %s; write a single value", kind(v.node))
+		v.errorf("is %s; write %s", kind(v.node), instead)
 		return "", false
 	}
 	s, err := expand(raw, v.src.env)
-	if err == nil && strings.ContainsFunc(s, isControl) {
-		err = errors.New("holds a control character") // not repeated: it may be a token
-	}
 	return s, v.report(err)
 }
 
