@@ -76,9 +76,11 @@ type balanceCmd struct {
 // Run balances over the instances given.
 func (c *balanceCmd) Run(ctx context.Context) error {
 	cfg, err := config.Balanced(config.Quick{
-		Listen: c.Listen, Admin: c.Admin, Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
-		Origins: c.Origins, TLSCert: c.TLSCert, TLSKey: c.TLSKey, LogLevel: c.LogLevel, LogFormat: c.LogFormat,
-		LogSessions: c.LogSessions, Drain: &c.Drain,
+		QuickServer: config.QuickServer{
+			Listen: c.Listen, Admin: c.Admin, Origins: c.Origins, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+			LogLevel: c.LogLevel, LogFormat: c.LogFormat, LogSessions: c.LogSessions, Drain: &c.Drain,
+		},
+		Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
 	})
 	if err != nil {
 		return err

@@ -138,6 +138,29 @@ drain: 10s
 trusted_proxies: []
 pools: {prices: {upstreams: ["ws://10.0.0.3:9000"], resolve: 5s, source_addresses: [], health: {}}}
 routes:
+  - name: feed
+    match: {path: /feed}
+    origins: [self]
+    fanout:
+      source: [{url: "wss://feed-a.example.com/", host: "", tls: {}}]
+      subprotocols: []
+      source_compress: true
+      subscribe: []
+      keepalive: {every: 0s, send: ""}
+      on_source_close: {relay: []}
+      stream_by: {path: false, query: []}
+      streams: 100
+      linger: 30s
+      greeting: 0
+      backlog: 0
+      history: {messages: 10000, bytes: 8MiB, age: 10m}
+      on_gone: live
+      flush_interval: 0s
+      slow: {policy: close, after: {bytes: 4MiB, messages: 0, age: 0s}, key: "", notice: none}
+      compress: true
+      client_messages: drop
+      answers: []
+      stale_after: 0s
   - name: chat
     match: {host: "", path: /, headers: {}}
     strip_prefix: ""
@@ -159,7 +182,9 @@ func TestReferenceIsTheDefaults(t *testing.T) {
 	said := parse(t, reference)
 	left := parse(t, `
 pools: {prices: {upstreams: "ws://10.0.0.3:9000"}}
-routes: {name: chat, balance: {upstreams: "ws://10.0.0.1:9000"}}
+routes:
+  - {name: feed, match: {path: /feed}, fanout: {source: "wss://feed-a.example.com/"}}
+  - {name: chat, balance: {upstreams: "ws://10.0.0.1:9000"}}
 `)
 	if !reflect.DeepEqual(said, left) {
 		t.Errorf("the reference says\n%s\nthe defaults are\n%s", said.YAML(), left.YAML())
@@ -170,12 +195,32 @@ func TestListOfOneMayBeAScalar(t *testing.T) {
 	lists := parse(t, `
 listen: [{address: "localhost:80"}]
 trusted_proxies: ["10.0.0.1/32"]
-routes: [{name: default, origins: ["self"], headers: {remove: [A]}, balance: {upstreams: [{url: "ws://a"}], failover: {codes: [1001]}}}]
+routes:
+  - name: feed
+    match: {path: /feed}
+    fanout:
+      source: [{url: "ws://a"}]
+      subprotocols: [chat]
+      subscribe: ["hello"]
+      on_source_close: {relay: [1000]}
+      stream_by: {query: [room]}
+      answers: [{match: ping, send: pong}]
+  - {name: default, origins: ["self"], headers: {remove: [A]}, balance: {upstreams: [{url: "ws://a"}], failover: {codes: [1001]}}}
 `)
 	scalars := parse(t, `
 listen: localhost:80
 trusted_proxies: 10.0.0.1
-routes: {origins: self, headers: {remove: a}, balance: {upstreams: ws://a, failover: {codes: 1001}}}
+routes:
+  - name: feed
+    match: {path: /feed}
+    fanout:
+      source: ws://a
+      subprotocols: chat
+      subscribe: hello
+      on_source_close: {relay: 1000}
+      stream_by: {query: room}
+      answers: {match: ping, send: pong}
+  - {name: default, origins: self, headers: {remove: a}, balance: {upstreams: ws://a, failover: {codes: 1001}}}
 `)
 	if !reflect.DeepEqual(lists, scalars) {
 		t.Errorf("as lists\n%s\nas scalars\n%s", lists.YAML(), scalars.YAML())

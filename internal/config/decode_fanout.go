@@ -141,7 +141,7 @@ func (f *Fanout) check(keys keys) {
 		fixed, _ := url.ParseQuery(u.URL.RawQuery)
 		for _, name := range f.StreamBy.Query {
 			if fixed.Has(name) {
-				keys["stream_by"].errorf("query: %s is in the URL of %s already; take it out of one of them", name, withoutQuery(u.URL))
+				keys["stream_by"].errorf("the parameter %s is in the URL of %s already; take it out of one of them", name, withoutQuery(u.URL))
 			}
 		}
 	}

@@ -2,27 +2,37 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// Quick is a balanced configuration as a command line gives it. Zero values
-// mean the defaults.
-type Quick struct {
+// QuickServer is what a command line says of any server. Zero values mean the
+// defaults.
+type QuickServer struct {
 	Listen                           []string       // --listen
 	Admin                            string         // --admin; off is none
-	Upstreams                        []string       // the arguments
-	Policy                           string         // --policy: a policy's name, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME
-	StickyCookie                     string         // --sticky-cookie
 	Origins                          []string       // --origin
 	TLSCert, TLSKey                  string         // --tls-cert, --tls-key; for all listeners
 	LogLevel, LogFormat, LogSessions string         // --log-level, --log-format, --log-sessions
 	Drain                            *time.Duration // --drain
 }
 
+// Quick is a balanced configuration as a command line gives it. Zero values
+// mean the defaults.
+type Quick struct {
+	QuickServer
+	Upstreams    []string // the arguments
+	Policy       string   // --policy: a policy's name, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME
+	StickyCookie string   // --sticky-cookie
+}
+
 // Balanced gives the configuration behind sluice balance: one route for every
 // request. An error is an Errors whose keys are flags, or "argument 2".
-func Balanced(q Quick) (*Config, error) {
+func Balanced(q Quick) (*Config, error) { return q.config(q.route) }
+
+// config completes the configuration whose only route is made by route.
+func (q *QuickServer) config(route func(*draft, *routeDraft)) (*Config, error) {
 	src := &source{}
 	d := newDraft(src)
 	d.adminAt.key = "--admin"
@@ -36,7 +46,15 @@ func Balanced(q Quick) (*Config, error) {
 		src.flag("--drain").report(checkDuration(q.Drain.String(), *q.Drain))
 	}
 	q.listeners(d)
-	q.route(d)
+	r := &routeDraft{Route: defaultRoute(), sound: true}
+	r.Name = "default"
+	for _, s := range q.Origins {
+		if o, err := parseOrigin(s); src.flag("--origin").report(err) {
+			r.Origins = append(r.Origins, o)
+		}
+	}
+	route(d, r)
+	d.routes = append(d.routes, r)
 	d.check()
 	if err := src.err(); err != nil {
 		return nil, err
@@ -56,7 +74,7 @@ func given[T any](src *source, name, s string, dst *T, parse func(string) (T, er
 	}
 }
 
-func (q Quick) listeners(d *draft) {
+func (q *QuickServer) listeners(d *draft) {
 	var files *TLSFiles
 	switch {
 	case q.TLSCert != "" && q.TLSKey != "":
@@ -78,29 +96,30 @@ func (q Quick) listeners(d *draft) {
 	}
 }
 
-func (q Quick) route(d *draft) {
-	r := &routeDraft{Route: defaultRoute(), own: defaultPool(), sound: true}
-	r.Name, r.Balance, r.own.InPlace = "default", defaultBalance(), true
+func (q *Quick) route(d *draft, r *routeDraft) {
+	r.Balance, r.own = defaultBalance(), defaultPool()
+	r.own.InPlace = true
 	if len(q.Upstreams) == 0 {
 		d.src.flag("").errorf("needs at least one upstream; write ws://localhost:9000")
 	}
-	seen := map[string]place{}
-	for i, s := range q.Upstreams {
-		at := d.src.flag(fmt.Sprintf("argument %d", i+1))
-		u := &Upstream{Weight: 1}
-		url, err := parseUpstream(s)
-		if u.URL = url; at.report(err) && at.fresh(seen, u, moreWeight) {
-			r.own.Upstreams = append(r.own.Upstreams, u)
-		}
-	}
-	for _, s := range q.Origins {
-		if o, err := parseOrigin(s); d.src.flag("--origin").report(err) {
-			r.Origins = append(r.Origins, o)
-		}
-	}
+	r.own.Upstreams = d.src.arguments(q.Upstreams, parseUpstream, moreWeight)
 	given(d.src, "--policy", q.Policy, &r.Balance.Policy, parsePolicyFlag)
 	given(d.src, "--sticky-cookie", q.StickyCookie, &r.Balance.StickyCookie, parseCookie)
-	d.routes = append(d.routes, r)
+}
+
+// arguments parses URLs. The hint is for one who gave one twice.
+func (s *source) arguments(urls []string, parse func(string) (*url.URL, error), hint string) []*Upstream {
+	var us []*Upstream
+	seen := map[string]place{}
+	for i, arg := range urls {
+		at := s.flag(fmt.Sprintf("argument %d", i+1))
+		u := &Upstream{Weight: 1}
+		url, err := parse(arg)
+		if u.URL = url; at.report(err) && at.fresh(seen, u, hint) {
+			us = append(us, u)
+		}
+	}
+	return us
 }
 
 // parsePolicyFlag accepts a policy and its parameter in one word.

@@ -8,15 +8,17 @@ import (
 
 func TestBalancedIsTheFileItStandsFor(t *testing.T) {
 	got, err := Balanced(Quick{
-		Listen:       []string{":80", "unix:/run/sluice.sock"},
-		Admin:        "off",
+		QuickServer: QuickServer{
+			Listen:  []string{":80", "unix:/run/sluice.sock"},
+			Admin:   "off",
+			Origins: []string{"self", "https://App.example.com"},
+			TLSCert: "cert.pem", TLSKey: "key.pem",
+			LogLevel: "debug", LogFormat: "json", LogSessions: "both",
+			Drain: ptr(time.Minute),
+		},
 		Upstreams:    []string{"ws://a:9000", "unix:/run/app.sock"},
 		Policy:       "hash:header=x-user",
 		StickyCookie: "SID",
-		Origins:      []string{"self", "https://App.example.com"},
-		TLSCert:      "cert.pem", TLSKey: "key.pem",
-		LogLevel: "debug", LogFormat: "json", LogSessions: "both",
-		Drain: ptr(time.Minute),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,18 +79,18 @@ func TestBalancedNamesTheFlag(t *testing.T) {
 		{Quick{}, "needs at least one upstream; write ws://localhost:9000"},
 		{Quick{Upstreams: []string{"ws://a", "http://b:1"}}, `argument 2: "http://b:1" is not a WebSocket URL; write ws://b:1`},
 		{Quick{Upstreams: []string{"ws://a", "ws://b", "ws://A:80"}}, "argument 3: ws://a:80 is listed twice (first: argument 1). An upstream with a greater share has a greater weight"},
-		{Quick{Upstreams: up, Listen: []string{"here"}}, `--listen: "here" is not an address; write localhost:8080, :8080 for all interfaces, or unix:PATH`},
-		{Quick{Upstreams: up, Listen: []string{":1", ":1"}}, "--listen: :1 is taken already by :1 (--listen)"},
-		{Quick{Upstreams: up, Admin: "localhost:8080"}, "--admin: localhost:8080 is taken already by localhost:8080 (--listen)"},
+		{Quick{Upstreams: up, QuickServer: QuickServer{Listen: []string{"here"}}}, `--listen: "here" is not an address; write localhost:8080, :8080 for all interfaces, or unix:PATH`},
+		{Quick{Upstreams: up, QuickServer: QuickServer{Listen: []string{":1", ":1"}}}, "--listen: :1 is taken already by :1 (--listen)"},
+		{Quick{Upstreams: up, QuickServer: QuickServer{Admin: "localhost:8080"}}, "--admin: localhost:8080 is taken already by localhost:8080 (--listen)"},
 		{Quick{Upstreams: up, Policy: "foo"}, `--policy: "foo" is not round_robin, random, least_sessions, least_load, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME`},
 		{Quick{Upstreams: up, Policy: "hash:cookie="}, "--policy: needs the name of a cookie"},
 		{Quick{Upstreams: up, StickyCookie: "a b"}, `--sticky-cookie: "a b" is not the name of a cookie`},
-		{Quick{Upstreams: up, Origins: []string{"example.com"}}, `--origin: "example.com" is not an origin; write https://app.example.com, self or *`},
-		{Quick{Upstreams: up, TLSCert: "a"}, "--tls-cert: needs --tls-key, too"},
-		{Quick{Upstreams: up, TLSKey: "a"}, "--tls-key: needs --tls-cert, too"},
-		{Quick{Upstreams: up, LogLevel: "loud", LogFormat: "xml"}, "--log-level: \"loud\" is not debug, info, warn or error\n--log-format: \"xml\" is not text or json"},
-		{Quick{Upstreams: up, LogSessions: "all"}, `--log-sessions: "all" is not both, close or none`},
-		{Quick{Upstreams: up, Drain: ptr(-time.Second)}, `--drain: "-1s" is negative`},
+		{Quick{Upstreams: up, QuickServer: QuickServer{Origins: []string{"example.com"}}}, `--origin: "example.com" is not an origin; write https://app.example.com, self or *`},
+		{Quick{Upstreams: up, QuickServer: QuickServer{TLSCert: "a"}}, "--tls-cert: needs --tls-key, too"},
+		{Quick{Upstreams: up, QuickServer: QuickServer{TLSKey: "a"}}, "--tls-key: needs --tls-cert, too"},
+		{Quick{Upstreams: up, QuickServer: QuickServer{LogLevel: "loud", LogFormat: "xml"}}, "--log-level: \"loud\" is not debug, info, warn or error\n--log-format: \"xml\" is not text or json"},
+		{Quick{Upstreams: up, QuickServer: QuickServer{LogSessions: "all"}}, `--log-sessions: "all" is not both, close or none`},
+		{Quick{Upstreams: up, QuickServer: QuickServer{Drain: ptr(-time.Second)}}, `--drain: "-1s" is negative`},
 	} {
 		_, err := Balanced(c.q)
 		if err == nil || err.Error() != c.want {

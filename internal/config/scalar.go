@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -85,8 +86,11 @@ func messages(dst *[]string) func(value) {
 }
 
 func someText(s string) error {
-	if s == "" {
+	switch {
+	case s == "":
 		return errors.New("is an empty text")
+	case !utf8.ValidString(s):
+		return errors.New("is not UTF-8, which a text message must be")
 	}
 	return nil
 }
