@@ -13,6 +13,7 @@ import (
 
 type benchCmd struct {
 	Echo       benchEcho       `cmd:"" help:"Send messages to an echo server and want them back; a closed loop."`
+	Fanout     benchFanout     `cmd:"" help:"Listen to a source, or to who hands its stream on; check every client's stream."`
 	Idle       benchIdle       `cmd:"" help:"Hold connections that say nothing; measure memory."`
 	Handshake  benchHandshake  `cmd:"" help:"Connect, close, and again; measure handshakes."`
 	EchoServer benchEchoServer `cmd:"" help:"A server that sends every message back."`
@@ -59,6 +60,21 @@ type benchEcho struct {
 func (b *benchEcho) Run(ctx context.Context) error {
 	return b.print(bench.Echo(ctx, bench.EchoOptions{
 		Options: b.options(b.Connections), Inflight: b.Inflight, Size: b.Size, Warmup: b.Warmup, Text: b.Text,
+	}))
+}
+
+type benchFanout struct {
+	measured
+	Connections int           `short:"c" help:"How many clients." default:"1000"`
+	Warmup      time.Duration `help:"Not measured." default:"1s"`
+	SlowReaders float64       `help:"This share of the clients reads nothing while it is measured." placeholder:"SHARE"`
+	Hello       []string      `sep:"none" help:"A text message that each client sends first; may be repeated." placeholder:"TEXT"`
+}
+
+// Run measures deliveries.
+func (b *benchFanout) Run(ctx context.Context) error {
+	return b.print(bench.Fanout(ctx, bench.FanoutOptions{
+		Options: b.options(b.Connections), Warmup: b.Warmup, Hello: b.Hello, SlowReaders: b.SlowReaders,
 	}))
 }
 
@@ -123,12 +139,21 @@ func (b *benchEchoServer) Run(ctx context.Context) error {
 
 type benchSource struct {
 	served
-	Rate int `help:"Messages a second, to each client." default:"100"`
-	Size int `help:"Bytes of a message; at least 16." default:"200"`
+	Rate  int  `help:"Messages a second, to each client." default:"100"`
+	Burst int  `help:"So many at once, and a pause; the rate stays the same." default:"1"`
+	Size  int  `help:"Bytes of a message; at least 16, of text 56." default:"200"`
+	Text  bool `help:"Send text, not binary." xor:"form"`
+	JSON  bool `name:"json" help:"Send text like that of a market." xor:"form"`
 }
 
 // Run sends messages until it is interrupted.
 func (b *benchSource) Run(ctx context.Context) error {
-	o := bench.ServerOptions{Rate: b.Rate, Size: b.Size}
+	o := bench.ServerOptions{Rate: b.Rate, Burst: b.Burst, Size: b.Size}
+	switch {
+	case b.Text:
+		o.Form = bench.FormText
+	case b.JSON:
+		o.Form = bench.FormJSON
+	}
 	return b.serve(ctx, "source", func(g *loop.Group) *bench.Server { return bench.Source(g, o) })
 }

@@ -56,8 +56,10 @@ func newTarget(ctx context.Context, raw string) (*target, error) {
 // the client's loop.
 type job interface {
 	opened(c *client)
-	// message is a whole message's first bytes, up to 16, and its size.
-	message(c *client, head []byte, size int)
+	// message is a whole message's size, and its first bytes: all of them, or
+	// as many as the client keeps. They are valid during the call. now is when
+	// its last byte was read, in nanoseconds since 1970.
+	message(c *client, p []byte, size int, now int64)
 	// ended tells that the client is gone. err is nil if it left in good
 	// order.
 	ended(c *client, err error)
@@ -74,16 +76,18 @@ type client struct {
 	began   time.Duration
 	open    bool
 	closing bool
-	head    [16]byte // the message under way begins so
-	size    int      // and has had so many bytes
+	keep    int    // bytes of a message that its job wants to see if it comes in pieces; 0: keepHead
+	part    []byte // the message under way begins so
+	size    int    // and has had so many bytes
 	scratch []byte
-
-	// The job's own.
-	sent      []time.Duration // when each message under way was sent, oldest first
-	next      uint64          // sequence number to send
-	expected  uint64          // sequence number to come
-	greetings int             // messages that came before the first of the job
 }
+
+// What a client keeps of a message that comes in pieces, and what it may hold
+// on to when it is idle. In bytes.
+const (
+	keepHead = 16
+	idlePart = 4 << 10
+)
 
 var errRefused = errors.New("the server refused the upgrade")
 
@@ -125,6 +129,7 @@ func (c *client) Data(_ *loop.Conn, p []byte) int {
 }
 
 func (c *client) frames(p []byte) int {
+	now := time.Now().UnixNano()
 	at := 0
 	for at < len(p) && c.conn.Live() {
 		piece, err := c.in.Next(p[at:])
@@ -136,7 +141,7 @@ func (c *client) frames(p []byte) int {
 		case ws.More:
 			return at
 		case ws.Data:
-			c.data(p[at+piece.Head:at+piece.N], piece.End)
+			c.data(p[at+piece.Head:at+piece.N], piece.End && c.in.MessageEnd(), now)
 		case ws.Control:
 			c.control(p[at+piece.Head : at+piece.N])
 		}
@@ -145,16 +150,25 @@ func (c *client) frames(p []byte) int {
 	return at
 }
 
-func (c *client) data(payload []byte, end bool) {
-	if c.size < len(c.head) {
-		copy(c.head[c.size:], payload)
+// data takes a piece of a message; the last one ends it.
+func (c *client) data(p []byte, last bool, now int64) {
+	if last && c.size == 0 { // Fast path: a message in one piece is not copied.
+		c.job.message(c, p, len(p), now)
+		return
 	}
-	c.size += len(payload)
-	if end && c.in.MessageEnd() {
-		size := c.size
-		c.size = 0
-		c.job.message(c, c.head[:min(size, len(c.head))], size)
+	if room := max(c.keep, keepHead) - len(c.part); room > 0 {
+		c.part = append(c.part, p[:min(room, len(p))]...)
 	}
+	c.size += len(p)
+	if !last {
+		return
+	}
+	part, size := c.part, c.size
+	c.part, c.size = part[:0], 0
+	if cap(part) > idlePart {
+		c.part = nil
+	}
+	c.job.message(c, part, size, now)
 }
 
 func (c *client) control(payload []byte) {

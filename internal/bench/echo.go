@@ -34,6 +34,16 @@ type echoJob struct {
 	count   atomic.Bool // the warm-up is over
 }
 
+// echoer is one connection.
+type echoer struct {
+	client
+	j         *echoJob
+	sent      []time.Duration // when each message under way was sent, oldest first
+	next      uint64          // sequence number to send
+	expected  uint64          // sequence number to come
+	greetings int             // messages that came before the first echo
+}
+
 type echoCell struct {
 	h              *hdrhistogram.Histogram
 	sent, received atomic.Uint64 // all of them
@@ -60,12 +70,12 @@ func Echo(ctx context.Context, o EchoOptions) (*Result, error) {
 	for i := range j.cells {
 		j.cells[i].h = newHistogram()
 	}
-	clients, err := c.start(ctx, o.Connections, o.OpenTimeout, func() *client { return &client{job: j} })
+	clients, err := c.start(ctx, o.Connections, o.OpenTimeout, j.echoer)
 	if err != nil {
 		return nil, err
 	}
 	for _, cl := range clients {
-		cl.conn.Loop().Post(&echoStart{j, cl})
+		cl.conn.Loop().Post((*echoStart)(cl.job.(*echoer)))
 	}
 	return j.measure(ctx, clients)
 }
@@ -146,23 +156,28 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-type echoStart struct {
-	j *echoJob
-	c *client
+func (j *echoJob) echoer() *client {
+	e := &echoer{j: j}
+	e.job = e
+	return &e.client
 }
+
+type echoStart echoer
 
 // Run sends the first messages of a connection.
 func (t *echoStart) Run(*loop.Loop) {
-	for range max(t.j.opt.Inflight, 1) {
-		t.j.send(t.c)
+	e := (*echoer)(t)
+	for range max(e.j.opt.Inflight, 1) {
+		e.send()
 	}
 }
 
-func (j *echoJob) send(c *client) {
-	if !c.conn.Live() {
+func (e *echoer) send() {
+	if !e.conn.Live() {
 		return
 	}
-	l := c.conn.Loop()
+	j := e.j
+	l := e.conn.Loop()
 	cell := &j.cells[l.Index]
 	h := ws.Header{Fin: true, Opcode: ws.Binary, Masked: true, Key: l.MaskKey(), Length: uint64(len(j.payload))}
 	if j.opt.Text {
@@ -171,18 +186,18 @@ func (j *echoJob) send(c *client) {
 	b := ws.AppendHeader(cell.scratch[:0], h)
 	at := len(b)
 	b = append(b, j.payload...)
-	binary.BigEndian.PutUint64(b[at:], c.next)
+	binary.BigEndian.PutUint64(b[at:], e.next)
 	if j.opt.Text { // ASCII digits keep it text
 		for i := range 8 {
-			b[at+i] = '0' + byte(c.next>>(4*(7-i))&0xF)
+			b[at+i] = '0' + byte(e.next>>(4*(7-i))&0xF)
 		}
 	}
 	ws.Mask(b[at:], h.Key, 0)
 	cell.scratch = b
-	c.next++
-	c.sent = append(c.sent, time.Duration(nanotime()))
+	e.next++
+	e.sent = append(e.sent, time.Duration(nanotime()))
 	cell.sent.Add(1)
-	c.conn.Write(b)
+	e.conn.Write(b)
 }
 
 var base = time.Now()
@@ -193,51 +208,52 @@ func nanotime() int64 { return int64(time.Since(base)) }
 // echo.
 const maxGreetings = 8
 
-func (j *echoJob) opened(*client) { j.crowd.joined() }
+func (e *echoer) opened(*client) { e.j.crowd.joined() }
 
-func (j *echoJob) message(c *client, head []byte, size int) {
-	cell := &j.cells[c.conn.Loop().Index]
-	ours := size == len(j.payload) && stamp(head, j.opt.Text) == j.stampOf(c.expected)
-	if !ours && c.expected == 0 && c.greetings < maxGreetings {
-		c.greetings++
+func (e *echoer) message(_ *client, p []byte, size int, _ int64) {
+	j := e.j
+	cell := &j.cells[e.conn.Loop().Index]
+	ours := size == len(j.payload) && echoNumber(p, j.opt.Text) == j.carried(e.expected)
+	if !ours && e.expected == 0 && e.greetings < maxGreetings {
+		e.greetings++
 		return
 	}
 	cell.received.Add(1)
 	if !ours {
 		cell.wrong.Add(1)
 	}
-	c.expected++
-	if len(c.sent) > 0 {
+	e.expected++
+	if len(e.sent) > 0 {
 		if j.count.Load() {
 			cell.measured.Add(1)
-			_ = cell.h.RecordValue(max(nanotime()-int64(c.sent[0]), 1)) // over a minute is not counted
+			_ = cell.h.RecordValue(max(nanotime()-int64(e.sent[0]), 1)) // over a minute is not counted
 		}
-		c.sent = c.sent[:copy(c.sent, c.sent[1:])]
+		e.sent = e.sent[:copy(e.sent, e.sent[1:])]
 	}
 	if !j.stop.Load() {
-		j.send(c)
+		e.send()
 	}
 }
 
-// stampOf is the number as its message can carry it.
-func (j *echoJob) stampOf(n uint64) uint64 {
+// carried is the number as its message can carry it.
+func (j *echoJob) carried(n uint64) uint64 {
 	if j.opt.Text {
 		return n & 0xFFFFFFFF
 	}
 	return n
 }
 
-func stamp(head []byte, text bool) (n uint64) {
-	if len(head) < 8 {
+func echoNumber(p []byte, text bool) (n uint64) {
+	if len(p) < 8 {
 		return ^uint64(0)
 	}
 	if !text {
-		return binary.BigEndian.Uint64(head)
+		return binary.BigEndian.Uint64(p)
 	}
-	for _, c := range head[:8] {
+	for _, c := range p[:8] {
 		n = n<<4 | uint64(c-'0')
 	}
 	return n
 }
 
-func (j *echoJob) ended(c *client, err error) { j.crowd.gone(c, err) }
+func (e *echoer) ended(c *client, err error) { e.j.crowd.gone(c, err) }

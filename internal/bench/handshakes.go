@@ -137,7 +137,7 @@ func (j *handshakeJob) opened(c *client) {
 	c.close()
 }
 
-func (j *handshakeJob) message(*client, []byte, int) {}
+func (j *handshakeJob) message(*client, []byte, int, int64) {}
 
 func (j *handshakeJob) ended(c *client, err error) {
 	j.crowd.gone(c, err)

@@ -16,9 +16,9 @@ type IdleOptions struct {
 // holdJob is a client that is there.
 type holdJob struct{ crowd *crowd }
 
-func (j *holdJob) opened(*client)               { j.crowd.joined() }
-func (j *holdJob) message(*client, []byte, int) {}
-func (j *holdJob) ended(c *client, err error)   { j.crowd.gone(c, err) }
+func (j *holdJob) opened(*client)                      { j.crowd.joined() }
+func (j *holdJob) message(*client, []byte, int, int64) {}
+func (j *holdJob) ended(c *client, err error)          { j.crowd.gone(c, err) }
 
 // Idle holds connections. With PIDs it reads resident memory at Base and at
 // all of them, and gives the slope.

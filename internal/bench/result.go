@@ -18,11 +18,16 @@ type Result struct {
 	PerSecond   float64       `json:"per_second"`
 	Latency     *Latency      `json:"latency,omitempty"`
 	CPU         float64       `json:"cpu_us_each,omitempty"`          // of --pid, microseconds a message or handshake
+	LoadCPU     float64       `json:"load_cpu_us_each,omitempty"`     // of the load generator itself
+	Payload     uint64        `json:"message_bytes,omitempty"`        // of the messages counted
 	Bytes       float64       `json:"bytes_per_connection,omitempty"` // of --pid, resident
 	Resident    []uint64      `json:"resident_bytes,omitempty"`       // of --pid, at each stage
 	Expected    uint64        `json:"expected"`
 	Received    uint64        `json:"received"`
-	Wrong       uint64        `json:"wrong"` // out of order, altered or of another size
+	Wrong       uint64        `json:"wrong"` // altered or of another size; of echoes, out of order, too
+	Gaps        uint64        `json:"gaps"`  // of a stream: numbers that were left out,
+	Duplicates  uint64        `json:"duplicates"`
+	Reordered   uint64        `json:"reordered"`
 	Errors      uint64        `json:"errors"`
 	FirstError  string        `json:"first_error,omitempty"`
 }
@@ -37,11 +42,17 @@ type Latency struct {
 
 // Err tells whether what was expected and what came differ.
 func (r *Result) Err() error {
-	if r.Expected == r.Received && r.Wrong == 0 && r.Errors == 0 {
+	if r.Expected == r.Received && r.Wrong == 0 && r.Errors == 0 && r.inOrder() {
 		return nil
 	}
-	return &Mismatch{fmt.Sprintf("expected %d, received %d, wrong %d, errors %d", r.Expected, r.Received, r.Wrong, r.Errors)}
+	what := fmt.Sprintf("expected %d, received %d, wrong %d, errors %d", r.Expected, r.Received, r.Wrong, r.Errors)
+	if !r.inOrder() {
+		what += fmt.Sprintf(", gaps %d, duplicates %d, reordered %d", r.Gaps, r.Duplicates, r.Reordered)
+	}
+	return &Mismatch{what}
 }
+
+func (r *Result) inOrder() bool { return r.Gaps == 0 && r.Duplicates == 0 && r.Reordered == 0 }
 
 // Mismatch says that counts could not be reconciled.
 type Mismatch struct{ what string }
@@ -84,6 +95,12 @@ func (r *Result) Print(w io.Writer, asJSON bool) error {
 	if r.CPU > 0 {
 		row("CPU of --pid", "%.2f us each", r.CPU)
 	}
+	if r.LoadCPU > 0 {
+		row("CPU of the load", "%.2f us each", r.LoadCPU)
+	}
+	if r.Payload > 0 {
+		row("bytes of messages", "%d", r.Payload)
+	}
 	if len(r.Resident) > 0 {
 		row("resident of --pid", "%d bytes", r.Resident)
 	}
@@ -93,6 +110,9 @@ func (r *Result) Print(w io.Writer, asJSON bool) error {
 	row("expected", "%d", r.Expected)
 	row("received", "%d", r.Received)
 	row("wrong", "%d", r.Wrong)
+	if r.Payload > 0 || !r.inOrder() {
+		row("order", "gaps %d, duplicates %d, reordered %d", r.Gaps, r.Duplicates, r.Reordered)
+	}
 	row("errors", "%d %s", r.Errors, r.FirstError)
 	return nil
 }

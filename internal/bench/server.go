@@ -17,8 +17,10 @@ import (
 type ServerOptions struct {
 	Greeting []byte       // a text message for every client that comes; nil: none
 	HTTP     http.Handler // for requests that are no handshake; nil: 404
-	Rate     int          // source: messages a second
-	Size     int          // source: bytes of a message; at least 16
+	Rate     int          // source: messages a second, to each client
+	Burst    int          // source: so many at once, and a pause; 0: one
+	Size     int          // source: bytes of a message; at least what its form needs
+	Form     Form         // source: what a message looks like
 }
 
 // Server is a WebSocket server on the loop engine.
@@ -26,7 +28,7 @@ type Server struct {
 	opt   ServerOptions
 	group *loop.Group
 	http  *http.Server
-	speak func(*serverConn, *loop.Loop) // what a source does when a client comes; nil: echo
+	feed  *feed // what a source says; nil: echo
 	live  atomic.Int64
 
 	mu    sync.Mutex // guards conns
@@ -44,6 +46,9 @@ func EchoServer(g *loop.Group, o ServerOptions) *Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { s.http.Close() })
 	defer stop()
+	if s.feed != nil {
+		defer s.feed.start(s)()
+	}
 	err := s.http.Serve(l)
 	s.hangUp()
 	if ctx.Err() != nil {
@@ -118,9 +123,8 @@ type serverConn struct {
 	in     ws.Parser
 	offer  *handshake.Offer
 	taken  loop.Taken
-	timer  loop.Timer
-	number uint64
-	next   time.Duration
+	number uint64        // source: of the message to come
+	next   time.Duration // and when it is due
 	out    []byte
 	closed bool
 }
@@ -137,8 +141,9 @@ func (c *serverConn) Run(l *loop.Loop) {
 		answer = ws.AppendFrame(answer, ws.Header{Fin: true, Opcode: ws.Text}, c.server.opt.Greeting)
 	}
 	c.conn.Write(answer)
-	if c.server.speak != nil {
-		c.server.speak(c, l)
+	if f := c.server.feed; f != nil {
+		c.next = l.Now()
+		f.beats[l.Index].listeners = append(f.beats[l.Index].listeners, c)
 	}
 }
 
@@ -189,7 +194,7 @@ func (c *serverConn) piece(piece ws.Piece, payload []byte) {
 		}
 		return
 	}
-	if c.server.speak != nil {
+	if c.server.feed != nil {
 		return
 	}
 	c.in.Unmask(payload)
@@ -213,7 +218,6 @@ func (c *serverConn) Drained(*loop.Conn) { c.conn.Resume() }
 func (c *serverConn) Failed(*loop.Conn, error) { c.gone() }
 
 func (c *serverConn) gone() {
-	c.loop.Disarm(&c.timer)
 	c.server.mu.Lock()
 	delete(c.server.conns, c)
 	c.server.mu.Unlock()
