@@ -10,12 +10,12 @@ import (
 // MaxHead is the most that a head may take, request or answer, in bytes.
 const MaxHead = 16 << 10
 
-// Answer is an instance's 101, judged and found good.
+// Answer is an instance's 101, judged and found good, or a 101 of our own.
 type Answer struct {
 	Protocol   string // the subprotocol chosen, if any
-	Extensions string // as it came, if any
+	Extensions string // as it came, or from AcceptDeflate; if any
 	Deflate    bool   // permessage-deflate is in use
-	Header     Header // its other fields, hop-by-hop ones removed
+	Header     Header // its other fields, by canonical name; hop-by-hop ones removed
 }
 
 // The ways in which an instance's answer is no answer.
@@ -127,8 +127,8 @@ func parseFields(head []byte) (Header, error) {
 }
 
 // Append appends the 101 that the client gets: the proxy's accept for the
-// client's own key, what was negotiated, the instance's other fields, and
-// extra ones, a cookie for instance.
+// client's own key, what was negotiated, the answer's other fields, and extra
+// ones, a cookie for instance.
 func (a *Answer) Append(b []byte, o *Offer, extra ...[2]string) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
 	b = appendField(b, "Sec-WebSocket-Accept", AcceptKey(o.Key))

@@ -45,10 +45,17 @@ func parseExtensions(line string) ([]extension, bool) {
 	return exts, true
 }
 
-// validAnswer tells whether e may answer the offers: known parameters, each
-// once, with values that RFC 7692, section 7.1 allows, and the client's window
-// bounded only where the client said that it can.
+// validAnswer tells whether e may answer the offers: sound, and the client's
+// window bounded only where the client said that it can.
 func (e *extension) validAnswer(offers []string) bool {
+	_, bounded := e.param("client_max_window_bits")
+	return e.sound(false) && (!bounded || offersClientWindow(offers))
+}
+
+// sound tells whether e has parameters of permessage-deflate alone, each once,
+// with values that RFC 7692, section 7.1 allows. An offer may leave the value
+// of the client's window out.
+func (e *extension) sound(offer bool) bool {
 	seen := map[string]bool{}
 	for _, p := range e.params {
 		name, value := p[0], p[1]
@@ -66,7 +73,7 @@ func (e *extension) validAnswer(offers []string) bool {
 				return false
 			}
 		case "client_max_window_bits":
-			if !windowBits(value) || !offersClientWindow(offers) {
+			if !windowBits(value) && (!offer || value != "") {
 				return false
 			}
 		default:
@@ -74,6 +81,16 @@ func (e *extension) validAnswer(offers []string) bool {
 		}
 	}
 	return true
+}
+
+// param gives the value of the parameter of that name, and whether it is there.
+func (e *extension) param(name string) (value string, ok bool) {
+	for _, p := range e.params {
+		if p[0] == name {
+			return p[1], true
+		}
+	}
+	return "", false
 }
 
 func windowBits(s string) bool {

@@ -250,7 +250,7 @@ func TestRefusal(t *testing.T) {
 }
 
 func TestRefusalsHaveAPhrase(t *testing.T) {
-	for _, status := range []int{400, 403, 404, 405, 426, 429, 502, 503, 504} {
+	for _, status := range []int{400, 403, 404, 405, 406, 410, 426, 429, 500, 502, 503, 504} {
 		line, _, _ := strings.Cut(string((&handshake.Refusal{Status: status}).Append(nil)), "\r\n")
 		if want := "HTTP/1.1 " + http.StatusText(status); line != strings.Replace(want, " ", " "+itoa(status)+" ", 1) {
 			t.Errorf("got %q, want %q with %d", line, want, status)
