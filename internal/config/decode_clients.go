@@ -1,8 +1,6 @@
 package config
 
-import (
-	"fmt"
-)
+import "fmt"
 
 const leastLag = 4 << 10 // less, and a client that is not slow at all is cut off
 

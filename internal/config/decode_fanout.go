@@ -157,6 +157,9 @@ func (r *routeDraft) checkFanout(keys keys) {
 	if r.StripPrefix != "" && !f.StreamBy.Path {
 		r.strip.errorf("says nothing here: clients' paths don't go to the source; for that write stream_by: {path: true}")
 	}
+	if len(r.Headers.Remove) > 0 {
+		keys["headers"].errorf("remove says nothing here: clients' headers don't go to the source; set does, for headers of its own")
+	}
 	if most := f.Slow.After.Bytes; r.Limits.MessageSizeUpstream > most {
 		keys["limits"].errorf("message_size.upstream: a message of %s makes every client slow; the most is slow.after.bytes, %s",
 			formatSize(r.Limits.MessageSizeUpstream), formatSize(most))
