@@ -68,13 +68,14 @@ type benchFanout struct {
 	Connections int           `short:"c" help:"How many clients." default:"1000"`
 	Warmup      time.Duration `help:"Not measured." default:"1s"`
 	SlowReaders float64       `help:"This share of the clients reads nothing while it is measured." placeholder:"SHARE"`
+	Compress    bool          `help:"Offer permessage-deflate."`
 	Hello       []string      `sep:"none" help:"A text message that each client sends first; may be repeated." placeholder:"TEXT"`
 }
 
 // Run measures deliveries.
 func (b *benchFanout) Run(ctx context.Context) error {
 	return b.print(bench.Fanout(ctx, bench.FanoutOptions{
-		Options: b.options(b.Connections), Warmup: b.Warmup, Hello: b.Hello, SlowReaders: b.SlowReaders,
+		Options: b.options(b.Connections), Warmup: b.Warmup, Hello: b.Hello, SlowReaders: b.SlowReaders, Compress: b.Compress,
 	}))
 }
 

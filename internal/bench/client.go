@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
@@ -76,6 +77,7 @@ type client struct {
 	began   time.Duration
 	open    bool
 	closing bool
+	packed  bool   // the message under way is compressed
 	keep    int    // bytes of a message that its job wants to see if it comes in pieces; 0: keepHead
 	part    []byte // the message under way begins so
 	size    int    // and has had so many bytes
@@ -89,7 +91,14 @@ const (
 	idlePart = 4 << 10
 )
 
-var errRefused = errors.New("the server refused the upgrade")
+var (
+	errRefused  = errors.New("the server refused the upgrade")
+	errTakeover = errors.New("the server may refer to earlier messages in compressed ones, which it was asked not to")
+)
+
+// deflateOffer is for clients that inflate. Thousands of them can't have a
+// window each.
+const deflateOffer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 // Run dials; it is a loop.Task.
 func (c *client) Run(l *loop.Loop) {
@@ -113,7 +122,7 @@ func (c *client) Data(_ *loop.Conn, p []byte) int {
 		return 0
 	}
 	if err == nil {
-		_, err = c.offer.Accept(p[:n], c.key)
+		err = c.accept(p[:n])
 	}
 	if errors.Is(err, handshake.ErrNot101) {
 		status, _ := handshake.Status(p)
@@ -126,6 +135,19 @@ func (c *client) Data(_ *loop.Conn, p []byte) int {
 	c.open = true
 	c.job.opened(c)
 	return n + c.frames(p[n:])
+}
+
+// accept judges the head of the server's answer.
+func (c *client) accept(head []byte) error {
+	a, err := c.offer.Accept(head, c.key)
+	if err != nil {
+		return err
+	}
+	c.in.Deflate = a.Deflate
+	if a.Deflate && !strings.Contains(strings.ToLower(a.Extensions), "server_no_context_takeover") {
+		return errTakeover
+	}
+	return nil
 }
 
 func (c *client) frames(p []byte) int {
@@ -141,6 +163,9 @@ func (c *client) frames(p []byte) int {
 		case ws.More:
 			return at
 		case ws.Data:
+			if piece.Start && c.in.Header.Opcode != ws.Continuation {
+				c.packed = c.in.Header.RSV != 0
+			}
 			c.data(p[at+piece.Head:at+piece.N], piece.End && c.in.MessageEnd(), now)
 		case ws.Control:
 			c.control(p[at+piece.Head : at+piece.N])

@@ -22,6 +22,7 @@ type FanoutOptions struct {
 	Warmup      time.Duration // not measured
 	Hello       []string      // text messages that each client sends first
 	SlowReaders float64       // this share of the clients reads nothing while it is measured
+	Compress    bool          // offer permessage-deflate
 	Drain       time.Duration // for all to come as far as the first of them; 0: 5 s
 }
 
@@ -39,7 +40,9 @@ type fanoutCell struct {
 	h           *hdrhistogram.Histogram
 	count       uint64 // of what was delivered while it was measured: messages
 	payload     uint64 // and bytes of them
+	wire        uint64 // as they came
 	faults      faults
+	inflater    inflater
 	textAt      int // where the text of messages has its stamp
 	measuring   bool
 	over        bool
@@ -72,6 +75,9 @@ func Fanout(ctx context.Context, o FanoutOptions) (*Result, error) {
 func (f *fanout) subscriber() *client {
 	s := &subscriber{f: f}
 	s.job, s.keep = s, joinedMost
+	if f.opt.Compress {
+		s.offer.Deflate = []string{deflateOffer}
+	}
 	share := func(n int) float64 { return math.Round(f.opt.SlowReaders * float64(n)) }
 	s.slow = share(f.made+1) > share(f.made)
 	f.made++
@@ -225,6 +231,7 @@ func (f *fanout) result(r *Result, cpu time.Duration) {
 		h.Merge(c.h)
 		r.Count += c.count
 		r.Payload += c.payload
+		r.Wire += c.wire
 		r.Gaps += c.faults.gaps
 		r.Duplicates += c.faults.duplicates
 		r.Reordered += c.faults.reordered

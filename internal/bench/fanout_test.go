@@ -19,6 +19,11 @@ import (
 // to it, and hangs up when the client says something.
 func says(t *testing.T, talk func(client int, w net.Conn) error) string {
 	t.Helper()
+	return saysAnswering(t, &handshake.Answer{}, talk)
+}
+
+func saysAnswering(t *testing.T, a *handshake.Answer, talk func(client int, w net.Conn) error) string {
+	t.Helper()
 	var clients atomic.Int32
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -27,7 +32,7 @@ func says(t *testing.T, talk func(client int, w net.Conn) error) string {
 			return
 		}
 		defer conn.Close()
-		head := (&handshake.Answer{}).Append(nil, &handshake.Offer{Key: r.Header.Get("Sec-Websocket-Key")})
+		head := a.Append(nil, &handshake.Offer{Key: r.Header.Get("Sec-Websocket-Key")})
 		if _, err = conn.Write(head); err == nil {
 			err = talk(int(clients.Add(1))-1, conn)
 		}
@@ -167,6 +172,38 @@ func TestAnyCutGivesTheSameMessages(t *testing.T) {
 	r := listen(t, FanoutOptions{Options: Options{URL: url, Connections: 1}, Drain: 5 * time.Second})
 	if got := counts(r); got != [7]uint64{30, 30} {
 		t.Errorf("of 30 messages in pieces: expected, received, wrong, gaps, duplicates, reordered, errors: %v", got)
+	}
+}
+
+func TestCompressedMessagesAreInflated(t *testing.T) {
+	answer := &handshake.Answer{Extensions: "permessage-deflate; server_no_context_takeover"}
+	url := saysAnswering(t, answer, func(_ int, w net.Conn) error {
+		var d ws.Deflater
+		for n := range uint64(100) {
+			m := []byte(stamped(n) + strings.Repeat(" ", 900))
+			b := frame(string(m))
+			if n%3 != 0 { // some may go as they are
+				m = d.Append(nil, m)
+				b = ws.AppendFrame(nil, ws.Header{Opcode: ws.Text, RSV: ws.RSV1}, m[:n%10])
+				b = ws.AppendFrame(b, ws.Header{Fin: true, Opcode: ws.Continuation}, m[n%10:])
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r := listen(t, FanoutOptions{Options: Options{URL: url, Connections: 3}, Compress: true})
+	if got := counts(r); got != [7]uint64{300, 300} || r.Err() != nil {
+		t.Errorf("expected, received, wrong, gaps, duplicates, reordered, errors: %v; %s", got, r.FirstError)
+	}
+}
+
+func TestAServerThatKeepsItsWindowIsRefused(t *testing.T) {
+	url := saysAnswering(t, &handshake.Answer{Extensions: "permessage-deflate"}, func(int, net.Conn) error { return nil })
+	_, err := Fanout(t.Context(), FanoutOptions{Options: Options{URL: url, Connections: 1, Loops: 1}, Compress: true})
+	if !errors.Is(err, errTakeover) {
+		t.Errorf("went on with %v", err)
 	}
 }
 

@@ -20,6 +20,7 @@ type Result struct {
 	CPU         float64       `json:"cpu_us_each,omitempty"`          // of --pid, microseconds a message or handshake
 	LoadCPU     float64       `json:"load_cpu_us_each,omitempty"`     // of the load generator itself
 	Payload     uint64        `json:"message_bytes,omitempty"`        // of the messages counted
+	Wire        uint64        `json:"wire_bytes,omitempty"`           // of the same, as they came: compressed or not, without headers
 	Bytes       float64       `json:"bytes_per_connection,omitempty"` // of --pid, resident
 	Resident    []uint64      `json:"resident_bytes,omitempty"`       // of --pid, at each stage
 	Expected    uint64        `json:"expected"`
@@ -99,7 +100,7 @@ func (r *Result) Print(w io.Writer, asJSON bool) error {
 		row("CPU of the load", "%.2f us each", r.LoadCPU)
 	}
 	if r.Payload > 0 {
-		row("bytes of messages", "%d", r.Payload)
+		row("bytes of messages", "%d, %d as they came", r.Payload, r.Wire)
 	}
 	if len(r.Resident) > 0 {
 		row("resident of --pid", "%d bytes", r.Resident)

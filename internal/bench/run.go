@@ -103,11 +103,6 @@ func (c *crowd) joined() {
 
 // gone is called for each client that has ended.
 func (c *crowd) gone(cl *client, err error) {
-	if cl.open {
-		c.live.Add(-1)
-	} else {
-		<-c.tickets
-	}
 	if err != nil && !(c.stopping.Load() && cl.closing) {
 		c.errors.Add(1)
 		c.mu.Lock()
@@ -115,6 +110,11 @@ func (c *crowd) gone(cl *client, err error) {
 			c.firstErr = err
 		}
 		c.mu.Unlock()
+	}
+	if cl.open {
+		c.live.Add(-1)
+	} else {
+		<-c.tickets // start, which waits for the last of them, finds the error
 	}
 	c.done <- struct{}{}
 }

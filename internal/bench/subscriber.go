@@ -43,6 +43,18 @@ func (s *subscriber) message(_ *client, p []byte, size int, now int64) {
 	if s.slow || s.cell.over {
 		return
 	}
+	c := s.cell
+	if c.measuring {
+		c.wire += uint64(size)
+	}
+	if s.packed {
+		var err error
+		if p, err = c.inflater.inflate(p); err != nil {
+			s.fail(err)
+			return
+		}
+		size = len(p)
+	}
 	if len(p) > 0 && p[0] != 0 { // text
 		for i := bytes.IndexByte(p, '\n'); i >= 0; i = bytes.IndexByte(p, '\n') {
 			s.one(p[:i], i, now)
