@@ -32,10 +32,12 @@ const about = `A WebSocket proxy that understands messages.
 
   sluice demo                                   see it work, with nothing else installed
   sluice balance ws://a:9000 ws://b:9000        spread sessions over two servers
+  sluice fanout wss://feed.example.com/         one connection to it, any number of clients
   sluice run -c sluice.yaml                     everything, from a file`
 
 type cli struct {
 	Balance balanceCmd `cmd:"" help:"Spread sessions over instances of a WebSocket server."`
+	Fanout  fanoutCmd  `cmd:"" help:"Hand the stream of one WebSocket source to any number of clients."`
 	Run     runCmd     `cmd:"" help:"Run what a configuration file says."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file; errors name line and column."`
 	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`

@@ -57,30 +57,62 @@ func (c *checkCmd) Run() error {
 	return nil
 }
 
-type balanceCmd struct {
-	Upstreams    []string      `arg:"" name:"url" help:"The instances: ws://host:port, wss://host, or unix:PATH. A name stands for all its addresses."`
-	Listen       []string      `help:"Where clients connect: host:port, or unix:PATH. May be given more than once." default:"localhost:8080"`
-	Admin        string        `help:"Where metrics, health and the API are; off for nowhere." default:"localhost:9090"`
-	Policy       string        `help:"How an instance is chosen: round_robin, random, least_sessions, least_load, hash:ip, hash:header=NAME, hash:query=NAME, hash:cookie=NAME." default:"least_load"`
-	StickyCookie string        `help:"Keep a client on its instance by a cookie of this name." placeholder:"NAME"`
-	Origins      []string      `name:"origin" help:"Allow browsers from these origins only: self, or https://example.com. Not given: the instance judges." placeholder:"ORIGIN"`
-	TLSCert      string        `help:"Certificate chain for the listeners, PEM; read again when it changes." placeholder:"FILE"`
-	TLSKey       string        `help:"Its key, PEM." placeholder:"FILE"`
-	LogLevel     string        `help:"debug, info, warn or error." default:"info"`
-	LogFormat    string        `help:"text or json." default:"text"`
-	LogSessions  string        `help:"Log lines for sessions: both, close or none." default:"close"`
-	Drain        time.Duration `help:"How long a stop may take; closes are spread over it." default:"10s"`
+// face are the flags of servers that are made on the command line.
+type face struct {
+	Listen      []string      `help:"Where clients connect: host:port, or unix:PATH. May be given more than once." default:"localhost:8080"`
+	Admin       string        `help:"Where metrics, health and the API are; off for nowhere." default:"localhost:9090"`
+	Origins     []string      `name:"origin" help:"Allow browsers from these origins: self, https://example.com, or * for any. Not given: balance leaves it to the instance, fanout allows self." placeholder:"ORIGIN"`
+	TLSCert     string        `help:"Certificate chain for the listeners, PEM; read again when it changes." placeholder:"FILE"`
+	TLSKey      string        `help:"Its key, PEM." placeholder:"FILE"`
+	LogLevel    string        `help:"debug, info, warn or error." default:"info"`
+	LogFormat   string        `help:"text or json." default:"text"`
+	LogSessions string        `help:"Log lines for sessions: both, close or none." default:"close"`
+	Drain       time.Duration `help:"How long a stop may take; closes are spread over it." default:"10s"`
 	transport
+}
+
+func (f *face) quick() config.QuickServer {
+	return config.QuickServer{
+		Listen: f.Listen, Admin: f.Admin, Origins: f.Origins, TLSCert: f.TLSCert, TLSKey: f.TLSKey,
+		LogLevel: f.LogLevel, LogFormat: f.LogFormat, LogSessions: f.LogSessions, Drain: &f.Drain,
+	}
+}
+
+type balanceCmd struct {
+	Upstreams    []string `arg:"" name:"url" help:"The instances: ws://host:port, wss://host, or unix:PATH. A name stands for all its addresses."`
+	Policy       string   `help:"How an instance is chosen: round_robin, random, least_sessions, least_load, hash:ip, hash:header=NAME, hash:query=NAME, hash:cookie=NAME." default:"least_load"`
+	StickyCookie string   `help:"Keep a client on its instance by a cookie of this name." placeholder:"NAME"`
+	face
 }
 
 // Run balances over the instances given.
 func (c *balanceCmd) Run(ctx context.Context) error {
 	cfg, err := config.Balanced(config.Quick{
-		QuickServer: config.QuickServer{
-			Listen: c.Listen, Admin: c.Admin, Origins: c.Origins, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-			LogLevel: c.LogLevel, LogFormat: c.LogFormat, LogSessions: c.LogSessions, Drain: &c.Drain,
-		},
-		Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
+		QuickServer: c.quick(), Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, c.transport)
+}
+
+type fanoutCmd struct {
+	Sources        []string       `arg:"" name:"url" help:"The source: ws://host:port/path, wss://host/path, or unix:PATH. Several are tried in turn."`
+	Subscribe      []string       `sep:"none" help:"A text message to send to the source after every connect. May be given more than once." placeholder:"TEXT"`
+	StreamBy       []string       `help:"What of a request chooses its stream: path, or query=NAME. Not given: all clients share one." placeholder:"WHAT"`
+	Backlog        *int           `help:"Messages of the past that a client begins with." placeholder:"N"`
+	Greeting       int            `help:"Messages that the source begins with and that each client is to get first." placeholder:"N"`
+	Slow           string         `sep:"none" help:"What becomes of a client that can't follow: close, skip, or latest:KEY, KEY being the JSON path of what a message is about." default:"close"`
+	ClientMessages string         `help:"What becomes of what clients say: drop, forward or reject." default:"drop"`
+	FlushInterval  *time.Duration `help:"Collect messages so long before they are sent; saves CPU." placeholder:"DURATION"`
+	face
+}
+
+// Run fans a source out.
+func (c *fanoutCmd) Run(ctx context.Context) error {
+	cfg, err := config.Fanned(config.QuickFanout{
+		QuickServer: c.quick(), Sources: c.Sources, Subscribe: c.Subscribe, StreamBy: c.StreamBy, Backlog: c.Backlog,
+		Greeting: c.Greeting, ClientMessages: c.ClientMessages, Slow: c.Slow, FlushInterval: c.FlushInterval,
 	})
 	if err != nil {
 		return err

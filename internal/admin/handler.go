@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
@@ -105,11 +106,12 @@ type report struct {
 }
 
 type routeReport struct {
-	Name     string  `json:"name"`
-	Sessions int64   `json:"sessions"`
-	Opened   uint64  `json:"sessions_total"`
-	Up       traffic `json:"to_upstream"`
-	Down     traffic `json:"to_client"`
+	Name     string        `json:"name"`
+	Sessions int64         `json:"sessions"`
+	Opened   uint64        `json:"sessions_total"`
+	Up       traffic       `json:"to_upstream"`
+	Down     traffic       `json:"to_client"`
+	Streams  []fanout.View `json:"streams,omitempty"` // of a fan-out
 }
 
 type traffic struct {
@@ -133,6 +135,9 @@ func (h *handler) api(w http.ResponseWriter, _ *http.Request) {
 		rr.Sessions, rr.Opened = r.Counters.Sessions()
 		rr.Up.Messages, rr.Up.Bytes = r.Counters.Traffic(loop.ToUpstream)
 		rr.Down.Messages, rr.Down.Bytes = r.Counters.Traffic(loop.ToClient)
+		if r.Fanout != nil {
+			rr.Streams = r.Fanout.Views()
+		}
 		out.Routes = append(out.Routes, rr)
 	}
 	for _, p := range src.Pools() {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
@@ -25,6 +26,7 @@ type Source interface {
 type Route struct {
 	Name     string
 	Counters *loop.Counters
+	Fanout   *fanout.Route // nil for other modes
 }
 
 // Metrics counts what is rare and gathers, at a scrape, what loops count by
@@ -37,6 +39,9 @@ type Metrics struct {
 	closes     *prometheus.CounterVec
 	dialErrors *prometheus.CounterVec
 	failovers  *prometheus.CounterVec
+	lost       *prometheus.CounterVec
+	sources    *prometheus.CounterVec
+	delivery   prometheus.Histogram
 }
 
 // NewMetrics makes the metrics; SetSource tells what they gather from.
@@ -58,7 +63,14 @@ func NewMetrics() *Metrics {
 	for _, reason := range []string{upstream.ReasonEphemeralPorts, upstream.ReasonRefused, upstream.ReasonTimeout, upstream.ReasonReset} {
 		m.dialErrors.WithLabelValues(reason)
 	}
-	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers,
+	m.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_fanout_lost_total",
+		Help: "Messages that a client did not get, or that never came from the source, by reason."}, []string{"route", "reason"})
+	m.sources = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_fanout_source_losses_total",
+		Help: "Connections to a source that have ended, by reason."}, []string{"route", "reason"})
+	m.delivery = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_fanout_delivery_seconds",
+		Help:    "From a message's arrival to its last write to a loop's subscribers, those apart whose sockets were full.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}})
+	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.lost, m.sources, m.delivery,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -101,6 +113,17 @@ func (m *Metrics) Failover(route, reason, result string) {
 	m.failovers.WithLabelValues(route, reason, result).Inc()
 }
 
+// Lost counts messages. It implements fanout.Observer.
+func (m *Metrics) Lost(route, reason string, messages uint64) {
+	m.lost.WithLabelValues(route, reason).Add(float64(messages))
+}
+
+// SourceLost counts one. It implements fanout.Observer.
+func (m *Metrics) SourceLost(route, reason string) { m.sources.WithLabelValues(route, reason).Inc() }
+
+// Delivered takes how long a delivery took. It implements fanout.Observer.
+func (m *Metrics) Delivered(took time.Duration) { m.delivery.Observe(took.Seconds()) }
+
 // DialError counts one. It implements relay.Observer.
 func (m *Metrics) DialError(reason string) { m.dialErrors.WithLabelValues(reason).Inc() }
 
@@ -117,12 +140,19 @@ var (
 	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
 	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
 	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
+	descStreams   = desc("fanout_streams", "Streams open.", "route")
+	descOffset    = desc("fanout_offset", "Messages that came from the sources, streams together.", "route")
+	descLag       = desc("fanout_lag_bytes", "Bytes that the client furthest behind has yet to get.", "route")
+	descSourceUp  = desc("fanout_source_up", "1 while every stream's source is connected.", "route")
+	descSourceAge = desc("fanout_source_age_seconds", "Since the latest message, of the stream that has been silent longest.", "route")
+	descStale     = desc("fanout_stale_streams", "Streams that have been silent for stale_after.", "route")
 	descDrops     = desc("log_lines_dropped_total", "Log lines that were dropped because the log could not be written fast enough.")
 )
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descDrops} {
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descDrops,
+		descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
 		c <- d
 	}
 }
@@ -144,6 +174,9 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 			counter(descMessages, messages, r.Name, name)
 			counter(descBytes, bytes, r.Name, name)
 		}
+		if r.Fanout != nil {
+			m.collectFanout(r, gauge)
+		}
 	}
 	for _, p := range m.source.Pools() {
 		for _, v := range p.Views() {
@@ -158,4 +191,29 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 	}
 	counter(descDrops, m.source.LogDrops())
+}
+
+// collectFanout gives a route's streams, taken together.
+func (m *Metrics) collectFanout(r Route, gauge func(*prometheus.Desc, float64, ...string)) {
+	var messages, lag uint64
+	var age, stale float64
+	up := 1.0
+	views := r.Fanout.Views()
+	for _, v := range views {
+		messages += v.Messages
+		lag = max(lag, v.Lag)
+		age = max(age, v.Age)
+		if v.Stale {
+			stale++
+		}
+		if !v.Up {
+			up = 0
+		}
+	}
+	gauge(descStreams, float64(len(views)), r.Name)
+	gauge(descOffset, float64(messages), r.Name)
+	gauge(descLag, float64(lag), r.Name)
+	gauge(descSourceUp, up, r.Name)
+	gauge(descSourceAge, age, r.Name)
+	gauge(descStale, stale, r.Name)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-proxy/sluice/internal/admin"
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
 	"github.com/sluice-proxy/sluice/internal/server"
@@ -39,6 +40,7 @@ type App struct {
 	metrics   *admin.Metrics
 	group     *loop.Group
 	relay     *relay.Relay
+	fanout    *fanout.Fanout
 	set       *upstream.Set
 	server    *server.Server
 	routes    []admin.Route
@@ -82,9 +84,10 @@ func (a *App) panicked(v any, stack []byte) {
 // build makes all parts, from the inside to the outside.
 func (a *App) build(ctx context.Context) error {
 	a.relay = relay.New(a.group)
+	a.fanout = fanout.New(a.group)
 	a.set = upstream.NewSet(len(a.group.Loops()), a.log, (*watcher)(a))
 	a.server = server.New(server.Config{
-		Group: a.group, Relay: a.relay, Log: a.log, Observe: a.metrics,
+		Group: a.group, Relay: a.relay, Fanout: a.fanout, Log: a.log, Observe: a.metrics,
 		Limits: a.cfg.Limits, Trusted: a.cfg.TrustedProxies, Listens: len(a.cfg.Listen),
 	})
 	if err := a.buildRoutes(ctx); err != nil {
@@ -98,25 +101,56 @@ func (a *App) buildRoutes(ctx context.Context) error {
 	pools := map[string]*upstream.Pool{}
 	var table server.Table
 	for _, rc := range a.cfg.Routes {
-		b := rc.Balance
-		if pools[b.Pool] == nil {
-			p, err := a.set.Add(ctx, a.cfg.Pools[b.Pool])
-			if err != nil {
-				return err
-			}
-			pools[b.Pool] = p
+		var rt *server.Route
+		var err error
+		if rc.Fanout != nil {
+			rt, err = a.fanoutRoute(rc)
+		} else {
+			rt, err = a.balanceRoute(ctx, rc, pools)
 		}
-		rr := &relay.Route{
-			Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
-			Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.cfg.Log.Sessions == "both", LogClose: a.cfg.Log.Sessions != "none",
-			Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Ended,
+		if err != nil {
+			return fmt.Errorf("route %s: %w", rc.Name, err)
 		}
-		a.routes = append(a.routes, admin.Route{Name: rr.Name, Counters: rr.Counters})
-		table = append(table, server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)))
+		table = append(table, rt)
 	}
 	a.server.Swap(table)
 	return nil
 }
+
+func (a *App) balanceRoute(ctx context.Context, rc *config.Route, pools map[string]*upstream.Pool) (*server.Route, error) {
+	b := rc.Balance
+	if pools[b.Pool] == nil {
+		p, err := a.set.Add(ctx, a.cfg.Pools[b.Pool])
+		if err != nil {
+			return nil, err
+		}
+		pools[b.Pool] = p
+	}
+	rr := &relay.Route{
+		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
+		Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.logOpen(), LogClose: a.logClose(),
+		Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Ended,
+	}
+	a.routes = append(a.routes, admin.Route{Name: rr.Name, Counters: rr.Counters})
+	return server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)), nil
+}
+
+func (a *App) fanoutRoute(rc *config.Route) (*server.Route, error) {
+	fr, err := a.fanout.NewRoute(fanout.Config{
+		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Fanout: rc.Fanout, Header: rc.Headers.Set,
+		Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.logOpen(), LogClose: a.logClose(),
+		Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Unsubscribed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.routes = append(a.routes, admin.Route{Name: rc.Name, Counters: fr.Counters, Fanout: fr})
+	return server.NewFanoutRoute(rc, fr), nil
+}
+
+func (a *App) logOpen() bool { return a.cfg.Log.Sessions == "both" }
+
+func (a *App) logClose() bool { return a.cfg.Log.Sessions != "none" }
 
 func (a *App) listen() error {
 	if a.cfg.Admin.Token == "***" {
@@ -201,6 +235,7 @@ func (a *App) Run(ctx context.Context) error {
 		web.Close()
 	}
 	cancel()
+	a.fanout.Close()
 	a.group.Stop()
 	a.wg.Wait()
 	a.log.Info("stopped")

@@ -15,6 +15,7 @@ import (
 var mayStart = map[string]string{
 	"loop":     "a loop is a goroutine, and a stream connection is a pair",
 	"upstream": "probes and resolving wait for the network",
+	"fanout":   "looking up a source waits for the network, and an encoder would hold its loop up",
 	"server":   "listeners and shutdown wait",
 	"app":      "runs the parts side by side and waits for them",
 	"admin":    "serves HTTP",

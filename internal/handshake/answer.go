@@ -15,7 +15,8 @@ type Answer struct {
 	Protocol   string // the subprotocol chosen, if any
 	Extensions string // as it came, or from AcceptDeflate; if any
 	Deflate    bool   // permessage-deflate is in use
-	Header     Header // its other fields, by canonical name; hop-by-hop ones removed
+	Header     Header // its other fields, hop-by-hop ones and Sluice's own removed
+	Sluice     Header // Sluice-* fields: the instance is one
 }
 
 // The ways in which an instance's answer is no answer.
@@ -92,7 +93,12 @@ func (o *Offer) Accept(head []byte, key string) (*Answer, error) {
 
 // negotiated judges the subprotocol and the extensions of a 101.
 func (o *Offer) negotiated(h Header) (*Answer, error) {
-	a := &Answer{Header: Pass(h)}
+	a := &Answer{Header: Pass(h), Sluice: Header{}}
+	for name, values := range h {
+		if strings.HasPrefix(name, "Sluice-") {
+			a.Sluice[name] = values
+		}
+	}
 	if p := h["Sec-Websocket-Protocol"]; len(p) > 0 {
 		if len(p) > 1 || !contains(o.Protocols, p[0]) {
 			return nil, errors.New("101 with a subprotocol that was not offered")

@@ -12,18 +12,22 @@ import (
 
 // admission counts sessions and keeps them under their caps.
 type admission struct {
-	most, mostPerIP int
+	most, mostPerIP int   // sessions; 0: no bound but files
+	files           int64 // descriptors that sessions may have
 	sessions        atomic.Int64
+	used            atomic.Int64   // descriptors
 	wg              sync.WaitGroup // the sessions
 
 	mu    sync.Mutex // guards perIP
 	perIP map[netip.Addr]int
 }
 
-// admit counts a session in, or tells why it can't be.
-func (a *admission) admit(client netip.Addr) *handshake.Refusal {
-	if n := a.sessions.Add(1); n > int64(a.most) {
+// admit counts a session of so many descriptors in, or tells why it can't be.
+func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
+	n, used := a.sessions.Add(1), a.used.Add(files)
+	if a.most > 0 && n > int64(a.most) || used > a.files {
 		a.sessions.Add(-1)
+		a.used.Add(-files)
 		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: [][2]string{{"Retry-After", "5"}}}
 	}
 	if a.mostPerIP > 0 && client.IsValid() {
@@ -35,6 +39,7 @@ func (a *admission) admit(client netip.Addr) *handshake.Refusal {
 		a.mu.Unlock()
 		if !ok {
 			a.sessions.Add(-1)
+			a.used.Add(-files)
 			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: [][2]string{{"Retry-After", "5"}}}
 		}
 	}
@@ -43,8 +48,9 @@ func (a *admission) admit(client netip.Addr) *handshake.Refusal {
 }
 
 // leave counts a session out.
-func (a *admission) leave(client netip.Addr) {
+func (a *admission) leave(client netip.Addr, files int64) {
 	a.sessions.Add(-1)
+	a.used.Add(-files)
 	if a.mostPerIP > 0 && client.IsValid() {
 		a.mu.Lock()
 		if a.perIP[client]--; a.perIP[client] <= 0 {
@@ -58,7 +64,7 @@ func (a *admission) leave(client netip.Addr) {
 // crowded tells whether one more connection could leave a session without
 // descriptors.
 func (s *Server) crowded() bool {
-	return s.gate.held.Load()+2*s.admission.sessions.Load() >= int64(s.files)
+	return s.gate.held.Load()+s.admission.used.Load() >= s.admission.files
 }
 
 var crowdedAnswer = (&handshake.Refusal{Status: 503, What: "too many connections", Header: [][2]string{{"Retry-After", "5"}}}).Append(nil)

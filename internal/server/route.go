@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/fanout"
+	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/relay"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
@@ -15,9 +18,10 @@ import (
 // Route is a route that is ready to serve.
 type Route struct {
 	cfg      *config.Route
+	origins  *origins      // nil: the instance judges
+	fanout   *fanout.Route // or
 	relay    *relay.Route
 	balancer *upstream.Balancer
-	origins  *origins // nil: the instance judges
 	http     http.Handler
 	plain    *transports // behind http
 }
@@ -30,6 +34,29 @@ func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
 	}
 	rt.http, rt.plain = newReverse(rt)
 	return rt
+}
+
+// NewFanoutRoute makes a route of the fanout mode.
+func NewFanoutRoute(cfg *config.Route, f *fanout.Route) *Route {
+	return &Route{cfg: cfg, fanout: f, origins: newOrigins(cfg.Origins)}
+}
+
+// files is how many descriptors a session of the route takes.
+func (rt *Route) files() int64 {
+	if rt.fanout != nil {
+		return filesSubscribed
+	}
+	return filesBalanced
+}
+
+// foreign refuses a browser whose page is not from an allowed origin.
+func (rt *Route) foreign(r *http.Request) *handshake.Refusal {
+	if rt.origins == nil || rt.origins.allow(r) {
+		return nil
+	}
+	from := r.Header.Get("Origin")
+	return &handshake.Refusal{Status: 403, What: "origin " + from + " is not allowed; to allow it, add to route " +
+		strconv.Quote(rt.cfg.Name) + ": origins: [" + strconv.Quote(from) + "]"}
 }
 
 // Table is a list of routes; the first that matches takes a request.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
@@ -23,18 +24,23 @@ import (
 type Config struct {
 	Group   *loop.Group
 	Relay   *relay.Relay
+	Fanout  *fanout.Fanout
 	Log     *slog.Logger
-	Observe relay.Observer
+	Observe Observer
 	Limits  config.Limits
 	Trusted []netip.Prefix // proxies whose X-Forwarded-* is believed
 	Listens int            // how many listeners there will be
+}
+
+// Observer is told how handshakes end that no mode has seen. It must not block.
+type Observer interface {
+	Handshake(route, result string, took time.Duration)
 }
 
 // Server takes connections in.
 type Server struct {
 	cfg       Config
 	trusted   []netip.Prefix
-	files     int // descriptors that connections may take
 	gate      *gate
 	admission admission
 	table     atomic.Pointer[Table] // swapped, never changed
@@ -49,12 +55,9 @@ const (
 
 // New makes a server that refuses everything until Swap gives it routes.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, trusted: cfg.Trusted, files: max(openFiles()-fileReserve, 64)}
+	s := &Server{cfg: cfg, trusted: cfg.Trusted}
 	s.gate = newGate(cfg.Limits.HandshakesPending, cfg.Listens)
-	s.admission.most = cfg.Limits.Sessions
-	if most := s.files / 2; s.admission.most == 0 || s.admission.most > most {
-		s.admission.most = most
-	}
+	s.admission.most, s.admission.files = cfg.Limits.Sessions, int64(max(openFiles()-fileReserve, 64))
 	s.admission.mostPerIP = cfg.Limits.SessionsPerIP
 	s.admission.perIP = map[netip.Addr]int{}
 	s.table.Store(&Table{})
@@ -84,12 +87,23 @@ func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }
 // Forget drops what is kept for an instance that is no more.
 func (s *Server) Forget(i *upstream.Instance) {
 	for _, rt := range *s.table.Load() {
-		rt.plain.forget(i)
+		if rt.plain != nil {
+			rt.plain.forget(i)
+		}
 	}
 }
 
-// Ended counts a session out; it is for relay.Route.Ended.
-func (s *Server) Ended(client netip.Addr) { s.admission.leave(client) }
+// What sessions have, in descriptors: two legs, or one.
+const (
+	filesBalanced   = 2
+	filesSubscribed = 1
+)
+
+// Ended counts a balanced session out; it is for relay.Route.Ended.
+func (s *Server) Ended(client netip.Addr) { s.admission.leave(client, filesBalanced) }
+
+// Unsubscribed counts a subscriber out; it is for fanout.Config.Ended.
+func (s *Server) Unsubscribed(client netip.Addr) { s.admission.leave(client, filesSubscribed) }
 
 // ServeHTTP judges a request and gives it to its route's mode.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -102,6 +116,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &handshake.Refusal{Status: 404, What: "no route for " + strconv.Quote(r.Host+r.URL.Path)})
 	case handshake.Meant(r.Header):
 		s.upgrade(w, r, rt)
+	case rt.fanout != nil:
+		s.listen(w, r, rt)
 	default:
 		s.plain(w, r, rt)
 	}
@@ -114,21 +130,28 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 		Method: r.Method, Major: r.ProtoMajor, Minor: r.ProtoMinor, Header: r.Header,
 		ContentLength: r.ContentLength, TransferEncoding: r.TransferEncoding,
 	})
-	if refusal == nil && rt.origins != nil && !rt.origins.allow(r) {
-		refusal = &handshake.Refusal{Status: 403, What: "origin " + r.Header.Get("Origin") + " is not allowed; to allow it, add to route " +
-			strconv.Quote(rt.cfg.Name) + ": origins: [" + strconv.Quote(r.Header.Get("Origin")) + "]"}
+	if refusal == nil {
+		refusal = rt.foreign(r)
 	}
 	p := s.peerOf(r)
 	if refusal == nil {
-		refusal = s.admission.admit(p.client)
+		refusal = s.admission.admit(p.client, rt.files())
 	}
-	if refusal != nil {
-		s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
-		s.cfg.Log.Debug("handshake refused", "route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What)
-		refuse(w, refusal)
-		return
+	switch {
+	case refusal != nil:
+		s.refused(w, rt, p, refusal, began)
+	case rt.fanout != nil:
+		s.subscribe(w, r, rt, p, offer, began)
+	default:
+		s.takeOver(w, r, rt, p, offer)
 	}
-	s.takeOver(w, r, rt, p, offer)
+}
+
+// refused answers a handshake that comes to nothing, and counts it.
+func (s *Server) refused(w http.ResponseWriter, rt *Route, p peer, refusal *handshake.Refusal, began time.Time) {
+	s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
+	s.cfg.Log.Debug("handshake refused", "route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What)
+	refuse(w, refusal)
 }
 
 // takeOver hands an admitted client to the relay.
@@ -184,12 +207,14 @@ func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
 	web := make(chan struct{})
 	go s.shutdownHTTP(ctx, web)
 	s.cfg.Relay.Leave(relay.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
+	s.cfg.Fanout.Leave(fanout.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
 	empty := make(chan struct{})
 	go s.awaitSessions(empty)
 	select {
 	case <-empty:
 	case <-ctx.Done():
 		s.cfg.Relay.Cut()
+		s.cfg.Fanout.Cut()
 	}
 	<-web
 }

@@ -1,0 +1,323 @@
+package fanout
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// A slice of a pass is so many subscribers or bytes; then the loop looks at
+// its other events.
+const (
+	sliceWrites = 64
+	sliceBytes  = 1 << 20
+)
+
+// audience is the subscribers of a stream's form on one loop. A pass over it
+// writes each once, from its cursor to the end of the log.
+type audience struct {
+	// Set once, then read-only.
+	stream *Stream
+	form   form
+	crew   *crew
+
+	members atomic.Int64 // subscribers; the writer wakes nobody for none
+	woken   atomic.Bool  // a wake is posted
+	since   atomic.Int64 // when the messages came that it is about
+	shared  atomic.Pointer[log]
+	lag     atomic.Uint64 // bytes that the one furthest behind had yet to get, when it was judged
+	reached atomic.Uint64 // bytes of the log that all have who can be written
+
+	// Owned by the loop.
+	log     *log        // of the form; set with the first member
+	at      cursor      // log's end when the pass began
+	ring    list        // those who can be written
+	blocked list        // those whose sockets are full
+	leaving list        // those who were told that it is over
+	turn    *subscriber // next in the pass
+	next    *audience   // of the crew's queue
+	began   int64       // since, of the pass
+	queued  bool        // it is in the crew's queue
+	again   bool        // woken during a pass
+	over    *ending     // the source's end: whoever has it all is told
+	digest  *digest     // latest: the last one made
+	judged  cursor      // log's end when the blocked ones were last judged
+	served  traffic     // by this slice
+}
+
+// traffic is what was written and not yet counted.
+type traffic struct{ messages, bytes uint64 }
+
+// crew is the audiences of one loop that have something to do, in turn. It
+// belongs to its loop.
+type crew struct {
+	loop        *loop.Loop
+	first, last *audience
+	posted      bool
+	stopping    *leaving // all subscribers were told to leave: who comes now is too
+	members     []*audience
+}
+
+// Run writes a slice of the first audience, and lets the next one follow.
+func (w *crew) Run(*loop.Loop) {
+	w.posted = false
+	a := w.first
+	if a == nil {
+		return
+	}
+	w.first, a.next = a.next, nil
+	if w.first == nil {
+		w.last = nil
+	}
+	a.queued = false
+	if a.slice() {
+		w.enqueue(a)
+	}
+	if w.first != nil {
+		w.post()
+	}
+}
+
+func (w *crew) enqueue(a *audience) {
+	if a.queued {
+		return
+	}
+	a.queued = true
+	if w.last == nil {
+		w.first = a
+	} else {
+		w.last.next = a
+	}
+	w.last = a
+	w.post()
+}
+
+func (w *crew) post() {
+	if !w.posted {
+		w.posted = true
+		w.loop.Post(w)
+	}
+}
+
+// wake has the loop begin a pass. Any goroutine may call it, behind what it
+// published.
+func (a *audience) wake(now int64) {
+	if a.members.Load() > 0 && !a.woken.Load() && a.woken.CompareAndSwap(false, true) {
+		a.since.Store(now)
+		a.crew.loop.Post(a)
+	}
+}
+
+// Run begins a pass, or has another follow the one under way.
+func (a *audience) Run(*loop.Loop) {
+	since := a.since.Load()
+	a.woken.Store(false)
+	if a.queued {
+		a.again = true
+		return
+	}
+	a.begin(since)
+}
+
+func (a *audience) begin(since int64) {
+	a.again = false
+	if a.log == nil {
+		return
+	}
+	a.reached.Store(a.at.bytes())
+	a.at = a.log.live()
+	a.began = since
+	a.judge()
+	a.turn = a.ring.first
+	a.crew.enqueue(a)
+}
+
+// slice goes on with the pass, and tells whether there is more to do.
+//
+// Fast path: a system call a subscriber.
+func (a *audience) slice() (more bool) {
+	for n := 0; a.turn != nil && n < sliceWrites && a.served.bytes < sliceBytes; n++ {
+		s := a.turn
+		a.turn = s.next
+		s.flush()
+	}
+	a.count()
+	if a.turn != nil {
+		return true
+	}
+	if a.began != 0 {
+		a.stream.route.Observe.Delivered(time.Duration(time.Now().UnixNano() - a.began))
+		a.began = 0
+	}
+	a.reached.Store(a.at.bytes())
+	a.stream.relieve()
+	if !a.again {
+		return false
+	}
+	a.begin(a.since.Load())
+	return false
+}
+
+// count adds what was written to the route's counters.
+func (a *audience) count() {
+	if a.served.bytes > 0 {
+		a.stream.route.Counters.Count(a.crew.loop, loop.ToClient, a.served.messages, a.served.bytes)
+		a.served = traffic{}
+	}
+}
+
+// behind is how many bytes those who can be written may have yet to get. Any
+// goroutine may ask.
+func (a *audience) behind() uint64 {
+	if a.members.Load() == 0 {
+		return 0
+	}
+	g := a.shared.Load()
+	if g == nil {
+		return 0
+	}
+	head, reached := g.live().bytes(), a.reached.Load()
+	if head < reached {
+		return 0
+	}
+	return head - reached
+}
+
+// join takes a subscriber in. Registering comes first, then what the log has:
+// whatever is published from here on wakes the audience.
+func (a *audience) join(s *subscriber, g *log) {
+	if a.members.Load() == 0 {
+		a.log = g
+		a.shared.Store(g)
+		a.at = g.live()
+		a.judged = a.at
+		a.reached.Store(a.at.bytes())
+		a.crew.members = append(a.crew.members, a)
+	}
+	a.members.Add(1)
+	a.ring.add(s)
+	s.in = &a.ring
+	s.flush()
+	a.count()
+}
+
+// leave takes a subscriber out for good.
+func (a *audience) leave(s *subscriber) {
+	a.move(s, nil)
+	if a.members.Add(-1) > 0 {
+		return
+	}
+	for i, other := range a.crew.members {
+		if other == a {
+			last := len(a.crew.members) - 1
+			a.crew.members[i] = a.crew.members[last]
+			a.crew.members[last] = nil
+			a.crew.members = a.crew.members[:last]
+			break
+		}
+	}
+	a.shared.Store(nil)
+	a.log, a.digest, a.at, a.judged = nil, nil, cursor{}, cursor{}
+	a.stream.relieve()
+}
+
+// move puts a subscriber into another list, or into none.
+func (a *audience) move(s *subscriber, to *list) {
+	if s.in == to {
+		return
+	}
+	if a.turn == s {
+		a.turn = s.next
+	}
+	if s.in != nil {
+		s.in.remove(s)
+	}
+	if s.in = to; to != nil {
+		to.add(s)
+	}
+}
+
+// each calls f with every subscriber; f may take it out.
+func (a *audience) each(f func(*subscriber)) {
+	for _, l := range []*list{&a.ring, &a.blocked, &a.leaving} {
+		for s := l.first; s != nil; {
+			next := s.next
+			f(s)
+			s = next
+		}
+	}
+}
+
+// list is subscribers, linked.
+type list struct{ first, last *subscriber }
+
+func (l *list) add(s *subscriber) {
+	s.prev, s.next = l.last, nil
+	if l.last == nil {
+		l.first = s
+	} else {
+		l.last.next = s
+	}
+	l.last = s
+}
+
+func (l *list) remove(s *subscriber) {
+	if s.prev == nil {
+		l.first = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		l.last = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.next, s.prev = nil, nil
+}
+
+// finishing tells an audience that the source has ended the stream.
+type finishing struct {
+	audience *audience
+	over     *ending
+}
+
+// Run tells those who have it all; the others will be when they do.
+func (t *finishing) Run(*loop.Loop) {
+	a := t.audience
+	a.over = t.over
+	a.each(func(s *subscriber) {
+		if s.in == &a.ring {
+			s.flush()
+		}
+	})
+}
+
+// remark is a message for an audience that is not of the log.
+type remark struct {
+	audience *audience
+	frame    []byte
+}
+
+// Run sends it to all who have everything else.
+func (t *remark) Run(*loop.Loop) {
+	for s := t.audience.ring.first; s != nil; s = s.next {
+		if !s.has(flagInside) && !s.full() {
+			s.conn.Write(t.frame)
+		}
+	}
+}
+
+// renamed tells an audience that the stream's numbers mean something else now.
+type renamed struct{ audience *audience }
+
+// Run has other Sluices come again, so that they learn the new numbers: what
+// they have is theirs, and they ask for what follows it.
+func (t renamed) Run(*loop.Loop) {
+	t.audience.each(func(s *subscriber) {
+		if s.flags&flagSluice != 0 {
+			s.part(lastWord{code: ws.CodeRestart, side: "upstream", reason: "the stream's numbers have changed"})
+		}
+	})
+}

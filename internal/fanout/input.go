@@ -1,0 +1,306 @@
+package fanout
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// Data reads what the client says.
+func (s *subscriber) Data(c *loop.Conn, p []byte) (taken int) {
+	s.heard = s.loop().Now()
+	if !s.webSocket() || s.has(flagDeaf) {
+		return len(p)
+	}
+	for taken < len(p) && c.Live() && !s.has(flagDeaf) && !c.Paused() {
+		before := s.frame
+		piece, err := s.frame.Next(p[taken:])
+		if err != nil {
+			s.violated(err)
+			return len(p)
+		}
+		switch piece.Kind {
+		case ws.More:
+			s.pace(true)
+			return taken
+		case ws.Control:
+			s.hear(p[taken+piece.Head : taken+piece.N])
+		case ws.Data:
+			if !s.hearData(&piece, p[taken+piece.Head:taken+piece.N]) {
+				s.frame = before // it is read again when the client may speak
+				return taken
+			}
+		}
+		taken += piece.N
+	}
+	if !s.has(flagEnded) {
+		s.pace(s.frame.InFrame())
+		s.tidy()
+	}
+	if s.has(flagDeaf) || s.has(flagEnded) {
+		return len(p)
+	}
+	return taken
+}
+
+// pace keeps the clock of a frame that is not whole.
+func (s *subscriber) pace(partial bool) {
+	switch {
+	case !partial:
+		if s.more != nil {
+			s.more.frameAt = 0
+		}
+	case s.more == nil || s.more.frameAt == 0:
+		s.aside().frameAt = s.loop().Now()
+		s.wake(s.more.frameAt, s.route().Timeouts.Frame)
+	}
+}
+
+// hear treats a control frame.
+func (s *subscriber) hear(payload []byte) {
+	if s.frame.Header.Masked {
+		ws.Mask(payload, s.frame.Header.Key, 0)
+	}
+	switch s.frame.Header.Opcode {
+	case ws.Ping:
+		s.pinged(payload)
+	case ws.CloseFrame:
+		s.closed(payload)
+	}
+}
+
+// pinged answers a ping: at once, or at the end of the message under way, then
+// to the latest alone (RFC 6455, section 5.5.3).
+func (s *subscriber) pinged(payload []byte) {
+	if most := s.route().Limits.PingsPerSecond; most > 0 {
+		if ok, _ := s.pings.Take(s.loop().Now(), float64(most), most); !ok {
+			s.part(lastWord{code: ws.CodePolicy, side: "proxy", reason: "too many pings"})
+			return
+		}
+	}
+	switch {
+	case s.has(flagSentClose):
+	case s.has(flagInside) || s.full():
+		a := s.aside()
+		a.pong, a.ponging = append(a.pong[:0], payload...), true
+	default:
+		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+	}
+}
+
+// closed is the client's close.
+func (s *subscriber) closed(payload []byte) {
+	code, reason, err := ws.ParseClose(payload)
+	if err != nil {
+		s.violated(err)
+		return
+	}
+	s.flags |= flagGotClose | flagDeaf
+	if s.in != &s.aud.leaving {
+		s.part(lastWord{code: code, reason: string(reason), side: "client"})
+		return
+	}
+	s.settle()
+}
+
+func (s *subscriber) violated(err error) {
+	w := lastWord{code: ws.CodeProtocolError, reason: err.Error(), side: "client"}
+	var v *ws.Violation
+	if errors.As(err, &v) {
+		w.code, w.reason = v.Code, v.What
+	}
+	s.flags |= flagDeaf
+	s.part(w)
+}
+
+// hearData treats a piece of a data frame. It is false where the client must
+// wait, and the piece is to be shown again.
+func (s *subscriber) hearData(piece *ws.Piece, payload []byte) bool {
+	r := s.route()
+	if s.in == &s.aud.leaving {
+		return true
+	}
+	if r.Fanout.ClientMessages.Policy == "reject" && !s.answerable() {
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodePolicy, side: "proxy", reason: "clients only listen here"})
+		return true
+	}
+	if piece.Start {
+		switch s.begins() {
+		case waits:
+			return false
+		case refused:
+			return true
+		}
+	}
+	if s.keeps() {
+		s.frame.Unmask(payload)
+		a := s.aside()
+		a.client = append(a.client, payload...)
+	}
+	if piece.End && s.frame.MessageEnd() {
+		s.spoke()
+	}
+	return true
+}
+
+// verdict on a client's frame.
+type verdict uint8
+
+const (
+	passes verdict = iota
+	waits
+	refused
+)
+
+// begins judges the frame that has just begun.
+func (s *subscriber) begins() verdict {
+	limits := &s.route().Limits
+	h := &s.frame.Header
+	size := h.Length
+	if h.Opcode == ws.Continuation {
+		size += s.aside().size
+	} else if v := s.rated(); v != passes {
+		return v
+	}
+	if most := uint64(limits.MessageSizeClient); most > 0 && (size > most || size < h.Length) {
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodeTooBig, side: "proxy", reason: "message too big"})
+		return refused
+	}
+	if h.Opcode != ws.Continuation && s.wanted() {
+		a := s.aside()
+		a.op, a.deflated, a.client = h.Opcode, h.RSV == ws.RSV1, a.client[:0]
+	}
+	if !h.Fin || h.Opcode == ws.Continuation || s.wanted() {
+		s.aside().size = size
+	}
+	return passes
+}
+
+// rated takes a token for a message.
+func (s *subscriber) rated() verdict {
+	limits := &s.route().Limits
+	if limits.MessageRate == 0 {
+		return passes
+	}
+	a := s.aside()
+	ok, at := a.tokens.Take(s.loop().Now(), limits.MessageRate, limits.MessageBurst)
+	switch {
+	case ok:
+		return passes
+	case limits.MessageOver == "close":
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodePolicy, side: "proxy", reason: "too many messages"})
+		return refused
+	}
+	a.throttle = at
+	s.conn.Pause()
+	s.loop().Arm(&s.timer, s, at)
+	return waits
+}
+
+// wanted tells whether the client's messages are read at all.
+func (s *subscriber) wanted() bool {
+	return s.route().Fanout.ClientMessages.Policy == "forward" || len(s.route().answers) > 0
+}
+
+// keeps tells whether the message under way is kept: to be forwarded, or short
+// enough to be one that has an answer.
+func (s *subscriber) keeps() bool {
+	r := s.route()
+	if r.Fanout.ClientMessages.Policy == "forward" {
+		return true
+	}
+	return len(r.answers) > 0 && s.more != nil && s.more.size <= uint64(r.longest)+deflateSlack
+}
+
+// deflateSlack is what compression may add to a short text, in bytes.
+const deflateSlack = 16
+
+// answerable tells whether the frame under way may be a message that has an
+// answer.
+func (s *subscriber) answerable() bool {
+	return len(s.route().answers) > 0 && s.frame.Header.Length <= uint64(s.route().longest)+deflateSlack
+}
+
+// spoke treats a whole message.
+func (s *subscriber) spoke() {
+	r, a := s.route(), s.more
+	if a == nil || !s.wanted() {
+		if a != nil {
+			a.size = 0
+		}
+		return
+	}
+	payload := a.client
+	size := a.size
+	a.client, a.size = nil, 0
+	if uint64(len(payload)) < size { // not kept
+		return
+	}
+	if a.deflated {
+		most := int(r.Limits.MessageSizeClient)
+		if most == 0 {
+			most = 1 << 30
+		}
+		var err error
+		if payload, err = new(ws.Inflater).Append(nil, payload, most); err != nil {
+			s.violated(err)
+			return
+		}
+	}
+	if answer, ok := r.answers[string(payload)]; ok && a.op == ws.Text {
+		s.reply(answer)
+		return
+	}
+	switch r.Fanout.ClientMessages.Policy {
+	case "forward":
+		s.forward(a.op, payload)
+	case "reject":
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodePolicy, side: "proxy", reason: "clients only listen here"})
+	}
+}
+
+// reply answers a text ping. One that can't go between messages now is not
+// missed: the client sees messages instead.
+func (s *subscriber) reply(text string) {
+	if !s.has(flagInside|flagSentClose) && !s.full() {
+		s.conn.Write(ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, []byte(text)))
+	}
+}
+
+// queueMost is how many bytes of client messages a stream holds for its source.
+const queueMost = 1 << 20
+
+// forward sends a message on to the source.
+func (s *subscriber) forward(op ws.Opcode, payload []byte) {
+	r, stream := s.route(), s.aud.stream
+	if r.wrap != nil {
+		payload = render(r.wrap, config.ForwardFields{
+			Message: string(payload), Client: s.addr.String(), Session: strconv.FormatUint(s.id, 16),
+		})
+	}
+	frame := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, payload)
+	if n := int64(len(frame)); stream.queued.Add(n) > queueMost && n < stream.queued.Load() {
+		stream.queued.Add(-n)
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodeTryLater, side: "upstream", reason: "the source does not take messages"})
+		return
+	}
+	r.Counters.Count(s.loop(), loop.ToUpstream, 1, uint64(len(frame)))
+	stream.loop.Post(&forwarding{stream, frame})
+}
+
+// forwarding is a client's message on its way to the source's loop.
+type forwarding struct {
+	stream *Stream
+	frame  []byte
+}
+
+// Run hands the message to the source.
+func (t *forwarding) Run(*loop.Loop) { t.stream.source.send(t.frame) }

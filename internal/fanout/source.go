@@ -1,0 +1,388 @@
+package fanout
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/health"
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// state is where a source's connection is in its life.
+type state uint8
+
+const (
+	idle    state = iota // nothing is under way
+	looking              // a name is looked up
+	dialing              // connecting, or waiting for the answer
+	open
+	closing // it was told; its end is awaited
+	over    // the stream is no more
+)
+
+// source is a stream's connection, and the next one when that is lost. It
+// belongs to the stream's loop.
+type source struct {
+	stream *Stream
+	conn   loop.Conn
+	in     ws.Parser
+	timer  loop.Timer
+	state  state
+
+	// The search for a connection.
+	url     int          // which of the URLs is tried
+	tried   int          // URLs of this round
+	dials   []*loop.Dial // ways to the URL that are left
+	key     string
+	offer   *handshake.Offer
+	err     error // the last that went wrong
+	backoff health.Backoff
+	retry   time.Duration // when the next round is; 0 for none
+	until   time.Duration // when what is under way must be over; 0 for nothing
+
+	// The connection.
+	opened  time.Duration
+	heard   time.Duration // when the last byte came
+	asked   time.Duration // when the last unanswered ping was sent; 0 for none
+	due     time.Duration // when our next ping is
+	keep    time.Duration // when the next keepalive is
+	frameAt time.Duration // when the frame under way began; 0 for none
+	message []byte        // of the message under way, what has come
+	op      ws.Opcode
+	deflate bool // the message under way is compressed
+	inflate ws.Inflater
+	plain   []byte
+	greeted int      // messages since it was opened, up to those of the greeting
+	queue   [][]byte // clients' messages that wait for it
+
+	// A source that is a Sluice.
+	epoch string // its name for the messages; "" for any other source
+	next  uint64 // and the number of the one to come
+	late  uint64 // messages until those begin who wait for the live end
+
+	lingers time.Duration // when the stream ends if nobody comes; 0: somebody is there
+	staleAt time.Duration // the stream was called stale then; 0: it is not
+}
+
+// send passes a client's message on, or keeps it until the source takes it.
+func (s *source) send(frame []byte) {
+	if s.state == open && len(s.queue) == 0 && !s.conn.Full() {
+		s.stream.queued.Add(-int64(len(frame)))
+		s.conn.Write(frame)
+		return
+	}
+	if s.state == over {
+		s.stream.queued.Add(-int64(len(frame)))
+		return
+	}
+	s.queue = append(s.queue, frame)
+}
+
+// Drained has the source get what waits for it.
+func (s *source) Drained(*loop.Conn) {
+	for len(s.queue) > 0 && s.state == open && !s.conn.Full() {
+		frame := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		s.stream.queued.Add(-int64(len(frame)))
+		s.conn.Write(frame)
+	}
+	if len(s.queue) == 0 {
+		s.queue = nil
+	}
+}
+
+// Data reads the answer, then messages.
+func (s *source) Data(_ *loop.Conn, p []byte) (taken int) {
+	s.heard = s.stream.loop.Now()
+	if s.state == dialing {
+		n, done := s.answered(p)
+		if !done {
+			return n
+		}
+		taken = n
+	}
+	if s.state != open {
+		return len(p)
+	}
+	taken += s.read(p[taken:])
+	s.stream.publish()
+	return taken
+}
+
+// read walks the frames at the start of p and puts whole messages into the log.
+//
+// Fast path: a message that came in one frame is copied once.
+func (s *source) read(p []byte) (taken int) {
+	for taken < len(p) && s.state == open {
+		piece, err := s.in.Next(p[taken:])
+		if err != nil {
+			s.violated(err)
+			return len(p)
+		}
+		b := p[taken : taken+piece.N]
+		taken += piece.N
+		switch piece.Kind {
+		case ws.More:
+			s.pace(true, false)
+			return taken
+		case ws.Control:
+			s.hear(b[piece.Head:])
+		case ws.Data:
+			err = s.data(&piece, b)
+		}
+		if err != nil {
+			s.violated(err)
+			return len(p)
+		}
+		s.pace(s.in.InFrame(), piece.End)
+	}
+	return taken
+}
+
+// pace keeps the clock of a frame that is not whole; edge tells that another
+// one has ended.
+func (s *source) pace(partial, edge bool) {
+	switch {
+	case !partial:
+		s.frameAt = 0
+	case s.frameAt == 0 || edge:
+		s.frameAt = s.stream.loop.Now()
+		s.wake(s.frameAt, s.stream.route.Timeouts.Frame)
+	}
+}
+
+// data takes a piece of a message.
+func (s *source) data(piece *ws.Piece, b []byte) error {
+	h := &s.in.Header
+	if piece.Start {
+		if h.Opcode != ws.Continuation {
+			s.op, s.deflate, s.message = h.Opcode, h.RSV == ws.RSV1, s.message[:0]
+		}
+		if most := s.most(); h.Length > most || uint64(len(s.message))+h.Length > most {
+			return errTooBig
+		}
+	}
+	payload := b[piece.Head:]
+	whole := piece.End && s.in.MessageEnd()
+	if whole && piece.Start && h.Opcode != ws.Continuation && !s.deflate {
+		return s.took(s.op, b[:piece.Head], payload)
+	}
+	s.message = append(s.message, payload...)
+	if !whole {
+		return nil
+	}
+	text := s.message
+	if s.deflate {
+		var err error
+		if s.plain, err = s.inflate.Append(s.plain[:0], s.message, int(s.most())); err != nil {
+			return err
+		}
+		text = s.plain
+	}
+	var room [ws.MaxHeader]byte
+	err := s.took(s.op, ws.AppendHeader(room[:0], ws.Header{Fin: true, Opcode: s.op, Length: uint64(len(text))}), text)
+	if cap(s.message) > keptRest {
+		s.message = nil
+	}
+	if cap(s.plain) > keptRest {
+		s.plain = nil
+	}
+	return err
+}
+
+// most is how large a message may be: what a slow client may be behind, so that
+// one that waits for it is not too slow by that alone.
+func (s *source) most() uint64 {
+	if n := s.stream.route.Limits.MessageSizeUpstream; n > 0 {
+		return uint64(n)
+	}
+	return uint64(s.stream.route.lag())
+}
+
+// took is a whole message.
+func (s *source) took(op ws.Opcode, head, payload []byte) error {
+	if op == ws.Text && !validText(payload) {
+		return errText
+	}
+	t := s.stream
+	if n := t.route.Fanout.Greeting; s.greeted < n {
+		s.greeted++
+		t.mu.Lock()
+		t.greeting.messages = append(t.greeting.messages, message{op, slices.Clone(payload)})
+		t.mu.Unlock()
+	}
+	t.append(head, payload)
+	t.latest.Store(time.Now().UnixNano())
+	s.next++
+	if s.late > 0 {
+		if s.late--; s.late == 0 {
+			s.ready()
+		}
+	}
+	return nil
+}
+
+// hear treats a control frame.
+func (s *source) hear(payload []byte) {
+	switch s.in.Header.Opcode {
+	case ws.Ping:
+		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+	case ws.Pong:
+		s.asked = 0
+	case ws.CloseFrame:
+		s.closed(payload)
+	}
+}
+
+func (s *source) inject(h ws.Header, payload []byte) {
+	h.Masked, h.Key = true, s.stream.loop.MaskKey()
+	s.conn.Write(ws.AppendFrame(nil, h, payload))
+}
+
+// closed is the source's close: its own end, or one that the application means
+// its clients to see.
+func (s *source) closed(payload []byte) {
+	code, reason, err := ws.ParseClose(payload)
+	if err != nil {
+		s.violated(err)
+		return
+	}
+	text := string(reason)
+	s.say(code)
+	s.conn.CloseWrite()
+	if slices.Contains(s.stream.route.Fanout.RelayCodes, code) {
+		s.stream.route.Log.Info("stream ended by its source", "route", s.stream.route.Name, "stream", s.stream.target.String(), "code", code, "reason", text)
+		s.stream.publish()
+		s.end()
+		s.stream.finish(code, text)
+		return
+	}
+	s.lose("closed", &closedError{code, text})
+}
+
+// say sends a close.
+func (s *source) say(code uint16) {
+	key := s.stream.loop.MaskKey()
+	s.conn.Write(ws.AppendClose(nil, code, "", &key))
+}
+
+// violated ends a connection whose source broke a rule.
+func (s *source) violated(err error) {
+	code := ws.CodeProtocolError
+	var v *ws.Violation
+	if errors.As(err, &v) {
+		code = v.Code
+	}
+	if err == error(errTooBig) {
+		s.stream.route.Observe.Lost(s.stream.route.Name, lostTooBig, 1)
+	}
+	s.say(code)
+	s.lose("violation", err)
+}
+
+// EOF is a connection that ends without a close.
+func (s *source) EOF(*loop.Conn) {
+	switch s.state {
+	case dialing:
+		s.failed(errHungUp)
+	case over:
+		s.conn.Close()
+	default:
+		s.lose("hung_up", errHungUp)
+	}
+}
+
+// Failed is a connection that broke, or was never made.
+func (s *source) Failed(_ *loop.Conn, err error) {
+	if s.state == dialing {
+		s.failed(err)
+		return
+	}
+	s.lose("broken", err)
+}
+
+// lose gives up the connection and looks for another, by the next URL.
+func (s *source) lose(name string, err error) {
+	if s.state != open {
+		return
+	}
+	t := s.stream
+	r := t.route
+	s.conn.Close()
+	t.up.Store(false)
+	s.state, s.message, s.frameAt, s.asked = idle, nil, 0, 0
+	s.url = (s.url + 1) % len(r.endpoints)
+	t.publish()
+	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "reason", name, "err", err)
+	r.Observe.SourceLost(r.Name, name)
+	if s.stream.loop.Now()-s.opened > steady {
+		s.backoff.Reset()
+	}
+	s.again()
+}
+
+// steady is how long a connection must last for its loss to be the first.
+const steady = 10 * time.Second
+
+// linger is called when nobody has been there; now is the loop's.
+func (s *source) linger(now time.Duration) {
+	if s.state == over {
+		s.stream.expire()
+		return
+	}
+	s.lingers = max(now+s.stream.route.Fanout.Linger, 1)
+	if s.stream.route.Fanout.Linger == 0 {
+		s.checkLinger(now)
+		return
+	}
+	s.stream.loop.Arm(&s.timer, s, s.lingers)
+}
+
+func (s *source) checkLinger(now time.Duration) {
+	switch {
+	case s.lingers == 0 || now < s.lingers:
+	case s.stream.expire():
+		s.leave(ws.CodeNormal)
+	default: // somebody came
+		s.lingers = 0
+	}
+}
+
+// leave ends the connection in good order: nobody needs it.
+func (s *source) leave(code uint16) {
+	if s.state == open {
+		s.say(code)
+		s.conn.CloseWrite()
+		s.until = s.stream.loop.Now() + s.stream.route.Timeouts.Close
+	}
+	s.end()
+}
+
+// end is the last of the source: no other connection follows.
+func (s *source) end() {
+	was := s.state
+	s.state, s.retry, s.lingers = over, 0, 0
+	s.stream.up.Store(false)
+	for _, frame := range s.queue {
+		s.stream.queued.Add(-int64(len(frame)))
+	}
+	s.queue = nil
+	s.giveUp(errOver)
+	switch {
+	case s.until == 0 && s.conn.Live():
+		s.conn.Close()
+		s.stream.loop.Disarm(&s.timer)
+	case was == open && s.conn.Live():
+		s.stream.loop.Arm(&s.timer, s, s.until)
+	}
+}
+
+// Panicked ends a source whose state can't be trusted. It is for the loop.
+func (s *source) Panicked() {
+	s.conn.Abort()
+	s.lose("panic", errPanic)
+}
