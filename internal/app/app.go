@@ -25,8 +25,12 @@ import (
 // Options are what does not come from the configuration.
 type Options struct {
 	Stream  bool      // use the stream transport everywhere
-	Log     io.Writer // where log lines go
+	Log     io.Writer // where log lines go; or
+	Logger  slog.Handler
 	Version string
+	// Embedded leaves what concerns the whole process to the program that
+	// this is a part of.
+	Embedded bool
 }
 
 // App is a running Sluice.
@@ -34,7 +38,7 @@ type App struct {
 	// Set once, then read-only.
 	cfg       *config.Config
 	opt       Options
-	lines     *lines
+	lines     *queue
 	log       *slog.Logger
 	started   time.Time
 	metrics   *admin.Metrics
@@ -46,6 +50,10 @@ type App struct {
 	routes    []admin.Route
 	listeners []listener
 	admin     net.Listener // nil: off
+
+	// Hurry has a drain under way end at once. Any goroutine may call it.
+	Hurry     context.CancelFunc
+	impatient context.Context // ends with Hurry
 
 	draining atomic.Bool
 	wg       sync.WaitGroup
@@ -60,8 +68,12 @@ type listener struct {
 // New builds an App and listens. On error nothing is left open.
 func New(ctx context.Context, cfg *config.Config, opt Options) (*App, error) {
 	a := &App{cfg: cfg, opt: opt, started: time.Now(), metrics: admin.NewMetrics()}
-	a.lines = newLines(opt.Log)
-	a.log = newLog(cfg.Log, a.lines)
+	a.lines = newQueue()
+	if opt.Logger == nil {
+		opt.Logger = newHandler(cfg.Log, opt.Log)
+	}
+	a.log = a.lines.logger(opt.Logger)
+	a.impatient, a.Hurry = context.WithCancel(context.Background())
 	var err error
 	a.group, err = loop.Start(loop.Options{Stream: opt.Stream, Panicked: a.panicked})
 	if err != nil {
@@ -189,6 +201,9 @@ func (a *App) closeListeners() {
 	}
 }
 
+// Handler serves requests of somebody else's HTTP server while Run runs.
+func (a *App) Handler() http.Handler { return a.server }
+
 // Addresses are those of the listeners, in the configuration's order.
 func (a *App) Addresses() []net.Addr {
 	var out []net.Addr
@@ -213,7 +228,9 @@ func (a *App) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.Background())
 	failed := make(chan error, len(a.listeners)+1)
 	a.goDo(func() { a.set.Run(inner) })
-	a.goDo(func() { a.keepTrim(inner) })
+	if !a.opt.Embedded {
+		a.goDo(func() { a.keepTrim(inner) })
+	}
 	var web *http.Server
 	if a.admin != nil {
 		web = &http.Server{Handler: admin.Handler(a.metrics, a.cfg.Admin.Token, a.opt.Version), ReadHeaderTimeout: 5 * time.Second}
@@ -230,7 +247,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.draining.Store(true)
 	a.log.Info("stopping", "sessions", a.server.Sessions(), "drain", a.cfg.Drain)
-	a.server.Shutdown(context.Background(), a.cfg.Drain)
+	a.server.Shutdown(a.impatient, a.cfg.Drain)
 	if web != nil {
 		web.Close()
 	}

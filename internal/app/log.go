@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"sync"
@@ -12,54 +13,79 @@ import (
 // logQueue is how many lines may wait to be written.
 const logQueue = 4096
 
-// lines writes log lines behind the back of those who log, so that a loop
-// never waits for a terminal or a disk. When too many wait, lines are dropped
-// and counted.
-type lines struct {
-	out     io.Writer
-	queue   chan []byte
+// queue hands records on behind the back of those who log, so that a loop never
+// waits for a terminal, a disk or somebody else's handler. When too many wait,
+// records are dropped and counted.
+type queue struct {
+	records chan queued
 	drops   atomic.Uint64
 	done    sync.WaitGroup
 	closing sync.Once
 	closed  atomic.Bool
 }
 
-func newLines(out io.Writer) *lines {
-	l := &lines{out: out, queue: make(chan []byte, logQueue)}
-	l.done.Add(1)
-	go l.write()
-	return l
+// queued is a record and who writes it; nobody ends the queue.
+type queued struct {
+	to     slog.Handler
+	record slog.Record
 }
 
-// Write queues one line. It never blocks.
-func (l *lines) Write(p []byte) (int, error) {
-	if l.closed.Load() {
-		return l.out.Write(p)
+// handler puts records into a queue.
+type handler struct {
+	queue *queue
+	to    slog.Handler
+}
+
+func newQueue() *queue {
+	q := &queue{records: make(chan queued, logQueue)}
+	q.done.Add(1)
+	go q.write()
+	return q
+}
+
+// logger gives a logger whose records to gets from the queue.
+func (q *queue) logger(to slog.Handler) *slog.Logger { return slog.New(handler{q, to}) }
+
+// Enabled implements slog.Handler.
+func (h handler) Enabled(ctx context.Context, l slog.Level) bool { return h.to.Enabled(ctx, l) }
+
+// Handle queues a record. It never blocks.
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
+	if h.queue.closed.Load() {
+		return h.to.Handle(ctx, r)
 	}
 	select {
-	case l.queue <- append([]byte(nil), p...):
+	case h.queue.records <- queued{h.to, r.Clone()}:
 	default:
-		l.drops.Add(1)
+		h.queue.drops.Add(1)
 	}
-	return len(p), nil
+	return nil
 }
 
-func (l *lines) write() {
-	defer l.done.Done()
-	for p := range l.queue {
-		if p == nil {
+// WithAttrs implements slog.Handler.
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return handler{h.queue, h.to.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h handler) WithGroup(name string) slog.Handler { return handler{h.queue, h.to.WithGroup(name)} }
+
+func (q *queue) write() {
+	defer q.done.Done()
+	for r := range q.records {
+		if r.to == nil {
 			return
 		}
-		_, _ = l.out.Write(p) // nobody to tell
+		_ = r.to.Handle(context.Background(), r.record) // nobody to tell
 	}
 }
 
-// close writes what waits. Lines that come later are written at once.
-func (l *lines) close() {
-	l.closing.Do(func() {
-		l.closed.Store(true)
-		l.queue <- nil
-		l.done.Wait()
+// close writes what waits. Records that come later are written at once.
+func (q *queue) close() {
+	q.closing.Do(func() {
+		q.closed.Store(true)
+		q.records <- queued{}
+		q.done.Wait()
 	})
 }
 
@@ -71,11 +97,12 @@ func durations(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-func newLog(cfg config.Log, out io.Writer) *slog.Logger {
+// newHandler writes records as the configuration says.
+func newHandler(cfg config.Log, out io.Writer) slog.Handler {
 	o := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == "json" {
 		o.ReplaceAttr = durations
-		return slog.New(slog.NewJSONHandler(out, o))
+		return slog.NewJSONHandler(out, o)
 	}
-	return slog.New(slog.NewTextHandler(out, o))
+	return slog.NewTextHandler(out, o)
 }

@@ -20,6 +20,7 @@ var mayStart = map[string]string{
 	"app":      "runs the parts side by side and waits for them",
 	"admin":    "serves HTTP",
 	"bench":    "shows progress beside a run",
+	".":        "runs an app beside the program's own server",
 	"demo":     "runs an app, its instances and their load in one process",
 	"cmd":      "waits for signals",
 	"testkit":  "plays both ends of a proxy",
@@ -53,7 +54,11 @@ func TestPackageDocs(t *testing.T) {
 		docs[s.dir()] += s.Doc.Text()
 	}
 	for dir, doc := range docs {
-		if want := kinds[dir] + " " + path.Base(dir) + " "; !strings.HasPrefix(doc, want) {
+		name := path.Base(dir)
+		if dir == "." {
+			name = path.Base(module)
+		}
+		if want := kinds[dir] + " " + name + " "; !strings.HasPrefix(doc, want) {
 			t.Errorf("%s: its doc does not begin with %q: a reader learns there what it is for, how to use it, what may be called at once and what it does not do", dir, want)
 		}
 	}

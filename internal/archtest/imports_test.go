@@ -36,6 +36,7 @@ var may = map[string]struct {
 	"bench":     {with(core, "loop"), "a load generator that shares code with what it measures beyond loop and wire measures itself"},
 	"app":       {with(core, with(with(engine, modes...), "server", "admin")...), "app builds everything but is built by cmd and demo alone"},
 	"demo":      {with(core, "loop", "app", "bench"), "the demo is a configuration of the app with load beside it, nothing of its own"},
+	".":         {[]string{"app", "config"}, "the library is an app without a listener, made from a configuration"},
 	"cmd":       {with(core, "loop", "app", "bench", "demo"), "a command is flags, signals and an exit code; what it does is app's and bench's"},
 }
 

@@ -36,13 +36,17 @@ type Group struct {
 	wg     sync.WaitGroup // the loops' and the streams' goroutines
 }
 
+// usable is how many cores there are for loops. It is read once, because Start
+// changes it.
+var usable = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
+
 var procs sync.Mutex // guards GOMAXPROCS while a Group looks at it
 
 // Start makes and runs the loops. It makes sure that GOMAXPROCS is more than
 // their number, so that a handshake finds a processor while all are busy.
 func Start(o Options) (*Group, error) {
 	if o.Loops <= 0 {
-		o.Loops = runtime.GOMAXPROCS(0)
+		o.Loops = usable()
 	}
 	if procs.Lock(); runtime.GOMAXPROCS(0) <= o.Loops {
 		runtime.GOMAXPROCS(o.Loops + 1)

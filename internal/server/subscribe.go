@@ -164,7 +164,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, rt *Route, p pee
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = h.Write(&head) // a Builder takes all
 	head.WriteString("\r\n")
-	s.start(w, rt, p, t, []byte(head.String()), "200", began)
+	if r.ProtoMajor == 1 {
+		s.start(w, rt, p, t, []byte(head.String()), "200", began)
+		return
+	}
+	answer, taken, err := s.respond(w, r)
+	if err != nil {
+		t.Drop()
+		s.Unsubscribed(p.client)
+		return
+	}
+	s.cfg.Observe.Handshake(rt.cfg.Name, "200", time.Since(began))
+	t.Start(taken, nil, rand.Uint64(), p.client)
+	answer.wait()
 }
 
 // allowOrigin tells a browser that its page may read the answer, where its
