@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,61 +36,74 @@ const roomToAccept = "GOMAXPROCS=2"
 // folder that goes when they are done.
 type lab struct {
 	opt             options
-	dir             string
-	sluice, reverse string // programs
-	cert, key, both string // PEM files
+	root, dir       string // the repository, the folder
+	present         []*peer
+	skipped         []string          // and why
+	sluice, reverse string            // programs
+	hubs            map[string]string // programs of bench/peers, by name
+	cert, key, both string            // PEM files
 	tlsSeen         map[string]string
 	setups          int
 	noisy           int // measurements on a machine that was busy before or after
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/sluice-proxy/sluice").Output()
+	if err != nil {
+		return nil, fmt.Errorf("to be run in the repository: %w", err)
+	}
 	dir, err := os.MkdirTemp("", "compare-")
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{opt: o, dir: dir, tlsSeen: map[string]string{}}
-	l.sluice, l.reverse = filepath.Join(dir, "sluice"), filepath.Join(dir, "reverseproxy")
-	for pkg, out := range map[string]string{"cmd/sluice": l.sluice, "bench/reverseproxy": l.reverse} {
-		b, err := exec.CommandContext(ctx, "go", "build", "-o", out, "github.com/sluice-proxy/sluice/"+pkg).CombinedOutput()
-		if err != nil {
-			l.close()
-			return nil, fmt.Errorf("go build %s: %w: %s", pkg, err, b)
-		}
-	}
-	if err := l.certify(); err != nil {
+	l := &lab{opt: o, root: strings.TrimSpace(string(root)), dir: dir, hubs: map[string]string{}, tlsSeen: map[string]string{}}
+	l.sluice = filepath.Join(dir, "sluice")
+	if err := errors.Join(l.build(ctx, ".", "./cmd/sluice", l.sluice), l.certify()); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *lab) close() { os.RemoveAll(l.dir) }
-
-// setup is what one measurement runs on: a proxy and an echo server, both
-// fresh, so that neither memory nor TIME_WAIT ports of an earlier one count.
-type setup struct {
-	lab         *lab
-	proxy, echo *process
-	url         string // of the proxy
-	pids        []int  // of the proxy
+// build makes a program from a package of the module in that folder.
+func (l *lab) build(ctx context.Context, module, pkg, out string) error {
+	b, err := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(l.root, module), "-o", out, pkg).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build %s: %w: %s", pkg, err, strings.Join(strings.Fields(string(b)), " "))
+	}
+	return nil
 }
 
-// setUp starts both and waits until a WebSocket handshake goes through.
-func (l *lab) setUp(ctx context.Context, p *peer, withTLS bool) (*setup, error) {
+func (l *lab) close() { os.RemoveAll(l.dir) }
+
+// setup is what one measurement runs on: the server under test and what stands
+// behind it, all fresh, so that neither memory nor TIME_WAIT ports of an earlier
+// one count.
+type setup struct {
+	lab    *lab
+	peer   *peer
+	proxy  *process   // the server under test
+	behind []*process // an echo server, a source, or both
+	base   string     // URL of the server, without a path
+	url    string     // of what is measured
+	pids   []int      // of the server
+}
+
+// setUp starts all and waits until a WebSocket handshake goes through.
+func (l *lab) setUp(ctx context.Context, sc *scenario, p *peer) (*setup, error) {
 	var err error
 	for range 3 { // a port that was free may be taken since
 		var s *setup
-		if s, err = l.trySetUp(ctx, p, withTLS); err == nil || ctx.Err() != nil {
+		if s, err = l.trySetUp(ctx, sc, p); err == nil || ctx.Err() != nil {
 			return s, err
 		}
 	}
 	return nil, err
 }
 
-func (l *lab) trySetUp(ctx context.Context, p *peer, withTLS bool) (*setup, error) {
+func (l *lab) trySetUp(ctx context.Context, sc *scenario, p *peer) (*setup, error) {
 	l.setups++
-	w := &wiring{dir: filepath.Join(l.dir, strconv.Itoa(l.setups)), tls: withTLS}
+	w := &wiring{dir: filepath.Join(l.dir, strconv.Itoa(l.setups)), tls: sc.tls, compress: sc.compress}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -97,64 +111,83 @@ func (l *lab) trySetUp(ctx context.Context, p *peer, withTLS bool) (*setup, erro
 	if err != nil {
 		return nil, err
 	}
-	echoPort, err := freePort()
-	if err != nil {
-		return nil, err
+	w.listen = address(port)
+	s := &setup{lab: l, peer: p, base: "ws://" + w.listen}
+	if sc.tls {
+		s.base = "wss://" + w.listen
 	}
-	w.listen, w.echo = address(port), address(echoPort)
-	s := &setup{lab: l, url: "ws://" + w.listen + "/"}
-	if withTLS {
-		s.url = "wss://" + w.listen + "/"
-	}
-	if err := s.start(ctx, p, w); err != nil {
+	s.url = s.base + sc.path
+	if err := s.start(ctx, sc, w); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *setup) start(ctx context.Context, p *peer, w *wiring) error {
-	args, err := p.command(s.lab, w)
+func (s *setup) start(ctx context.Context, sc *scenario, w *wiring) (err error) {
+	if sc.echo {
+		if w.echo, err = s.startBehind(ctx, w, "echo-server"); err != nil {
+			return err
+		}
+	}
+	if sc.source != nil {
+		if w.source, err = s.startBehind(ctx, w, sc.source...); err != nil {
+			return err
+		}
+	}
+	args, err := s.peer.command(s.lab, w)
 	if err != nil {
 		return err
 	}
-	echo := spec{name: "echo", core: loadCore, dir: w.dir, death: syscall.SIGKILL, env: []string{roomToAccept},
-		args: []string{s.lab.sluice, "bench", "echo-server", "--listen", w.echo, "--loops", "1"}}
-	if s.echo, err = echo.start(); err != nil {
-		return err
-	}
-	if _, err := s.await(ctx, s.echo, w.echo, false); err != nil {
-		return err
-	}
-	proxy := spec{name: p.key, core: proxyCore, dir: w.dir, death: p.death, args: args}
+	proxy := spec{name: "server", core: proxyCore, dir: w.dir, death: s.peer.death, args: args}
 	if s.proxy, err = proxy.start(); err != nil {
 		return err
 	}
-	agreed, err := s.await(ctx, s.proxy, w.listen, w.tls)
+	agreed, err := s.await(ctx, s.proxy, w.listen+sc.path, w.tls)
 	if err != nil {
 		return err
 	}
 	if w.tls {
-		s.lab.tlsSeen[p.name] = agreed
+		s.lab.tlsSeen[s.peer.name] = agreed
 	}
 	s.pids = s.proxy.workers()
 	return nil
 }
 
+// startBehind starts one of sluice bench's servers and gives its address.
+func (s *setup) startBehind(ctx context.Context, w *wiring, what ...string) (string, error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	at := address(port)
+	sp := spec{name: what[0], core: loadCore, dir: w.dir, death: syscall.SIGKILL, env: []string{roomToAccept},
+		args: slices.Concat([]string{s.lab.sluice, "bench"}, what, []string{"--listen", at, "--loops", "1"})}
+	p, err := sp.start()
+	if err != nil {
+		return "", err
+	}
+	s.behind = append(s.behind, p)
+	_, err = s.await(ctx, p, at+"/", false)
+	return at, err
+}
+
 func (s *setup) stop() {
 	s.proxy.stop()
-	s.echo.stop()
+	for _, p := range s.behind {
+		p.stop()
+	}
 }
 
 // await tries handshakes until one succeeds, and tells what TLS agreed on.
-func (s *setup) await(ctx context.Context, p *process, addr string, withTLS bool) (string, error) {
+func (s *setup) await(ctx context.Context, p *process, at string, withTLS bool) (string, error) {
 	var err error
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && ctx.Err() == nil; {
 		if p.ended() {
 			return "", fmt.Errorf("%s ended: %v: %s", p.name, p.err, p.said())
 		}
 		var agreed string
-		if agreed, err = try(addr, withTLS); err == nil {
+		if agreed, err = try(at, withTLS); err == nil {
 			return agreed, nil
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -162,8 +195,9 @@ func (s *setup) await(ctx context.Context, p *process, addr string, withTLS bool
 	return "", errors.Join(fmt.Errorf("%s does not answer: %w: %s", p.name, err, p.said()), ctx.Err())
 }
 
-// try makes one WebSocket handshake and hangs up.
-func try(addr string, withTLS bool) (agreed string, err error) {
+// try makes one WebSocket handshake with address/path and hangs up.
+func try(at string, withTLS bool) (agreed string, err error) {
+	addr, path, _ := strings.Cut(at, "/")
 	var c net.Conn
 	c, err = net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -180,8 +214,8 @@ func try(addr string, withTLS bool) (agreed string, err error) {
 		agreed = tls.VersionName(st.Version) + ", " + tls.CipherSuiteName(st.CipherSuite) + ", " + st.CurveID.String()
 		c = t
 	}
-	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", addr)
+	fmt.Fprintf(c, "GET /%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path, addr)
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return "", err
@@ -192,20 +226,17 @@ func try(addr string, withTLS bool) (agreed string, err error) {
 	return agreed, nil
 }
 
-// load starts sluice bench against the proxy.
-func (s *setup) load(what string, flags ...string) (*process, error) {
-	sp := s.loading(what, flags...)
-	return sp.start()
-}
-
-// loading is a load that is yet to be started.
-func (s *setup) loading(what string, flags ...string) *spec {
+// loading is a load on a URL that is yet to be started.
+func (s *setup) loading(url, what string, flags ...string) *spec {
 	pids := []string{}
 	for _, pid := range s.pids {
 		pids = append(pids, strconv.Itoa(pid))
 	}
 	sp := &spec{name: "load", core: loadCore, dir: filepath.Dir(s.proxy.log), death: syscall.SIGKILL, env: []string{sameKeyExchange}}
-	sp.args = append([]string{s.lab.sluice, "bench", what, "--url", s.url, "--pid", strings.Join(pids, ","), "--json", "--loops", "1"}, flags...)
+	sp.args = append([]string{s.lab.sluice, "bench", what, "--url", url, "--pid", strings.Join(pids, ","), "--json", "--loops", "1"}, flags...)
+	if s.peer.hello != "" && (what == "fanout" || what == "idle") {
+		sp.args = append(sp.args, "--hello", s.peer.hello)
+	}
 	return sp
 }
 
@@ -226,7 +257,11 @@ func result(ctx context.Context, p *process) (*bench.Result, error) {
 
 // measured runs sluice bench to its end.
 func (s *setup) measured(ctx context.Context, what string, flags ...string) (*bench.Result, error) {
-	p, err := s.load(what, flags...)
+	return s.measuredAt(ctx, s.url, what, flags...)
+}
+
+func (s *setup) measuredAt(ctx context.Context, url, what string, flags ...string) (*bench.Result, error) {
+	p, err := s.loading(url, what, flags...).start()
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command compare measures Sluice beside HAProxy, nginx and Go's
-// httputil.ReverseProxy, and writes a Markdown page of medians and ratios.
+// Command compare measures Sluice beside other proxies and other servers that
+// hand a stream to many, and writes a Markdown page of medians and ratios.
 //
 //	go run ./bench/compare -o docs/benchmarks.md
 //
@@ -55,8 +55,8 @@ func flags() options {
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of an echo or a handshake run; mixed takes twice that")
 	flag.DurationVar(&o.settle, "settle", 30*time.Second, "between the last handshake and a reading of idle memory")
 	flag.DurationVar(&o.quiet, "quiet", time.Minute, "how long to wait, before each measurement, for others on the machine to be quiet")
-	scenarios := flag.String("scenario", "echo,handshake,tls,mixed,storm,idle", "what to measure: groups, or single names such as echo-100")
-	peers := flag.String("peers", "haproxy,nginx,reverseproxy", "beside whom")
+	scenarios := flag.String("scenario", "echo,handshake,tls,mixed,storm,idle,fanout", "what to measure: groups, or single names such as echo-100")
+	peers := flag.String("peers", "haproxy,nginx,reverseproxy,gorilla,centrifuge,python", "beside whom")
 	flag.StringVar(&o.out, "o", "", "the page to write; without it: standard output")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.idleRounds < 1 {
@@ -77,23 +77,22 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if runtime.NumCPU() < 2 {
-		return errors.New("needs two cores: one for the proxy, one for the load")
-	}
-	present, skipped, err := findPeers(o.peers)
-	if err != nil {
-		return err
-	}
-	for _, s := range skipped {
-		fmt.Fprintln(os.Stderr, "skipped: "+s)
+		return errors.New("needs two cores: one for the server, one for the load")
 	}
 	l, err := newLab(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	r := &report{opt: o, peers: present, skipped: skipped, env: l.environment(present), began: time.Now()}
+	if err := l.findPeers(ctx, chosen); err != nil {
+		return err
+	}
+	for _, s := range l.skipped {
+		fmt.Fprintln(os.Stderr, "skipped: "+s)
+	}
+	r := &report{opt: o, skipped: l.skipped, env: l.environment(l.present), began: time.Now()}
 	for _, s := range chosen {
-		r.tables = append(r.tables, l.rounds(ctx, s, present))
+		r.tables = append(r.tables, l.rounds(ctx, s))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

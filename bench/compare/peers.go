@@ -3,70 +3,92 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-// peer is a proxy under measurement.
+// peer is a server under measurement.
 type peer struct {
 	name  string // as on the page
-	key   string // as in -peers
-	needs string // a program that must be installed; "": we build it
+	key   string // as in -peers; "": Sluice, which is always there
 	death syscall.Signal
+	hello string // what its clients must send to be told anything
+	// ready finds or builds its program; nil: it is there.
+	ready func(ctx context.Context, l *lab) error
 	// command gives what to run, after it has written what that reads.
 	command func(l *lab, w *wiring) ([]string, error)
 	version func(l *lab) string
 }
 
-// wiring is one proxy's place.
+// wiring is one server's place.
 type wiring struct {
-	dir          string // its own
-	listen, echo string // addresses
-	tls          bool
+	dir                  string // its own
+	listen, echo, source string // addresses
+	tls, compress        bool
 }
 
-var sluice = &peer{name: "Sluice", key: "sluice", death: syscall.SIGKILL, command: sluiceCommand, version: sluiceVersion}
+var sluice = &peer{name: "Sluice", death: syscall.SIGKILL, command: sluiceCommand, version: sluiceVersion}
 
-var peers = []*peer{
-	{name: "HAProxy", key: "haproxy", needs: "haproxy", death: syscall.SIGKILL, command: haproxyCommand, version: firstVersion("haproxy", "-v")},
+// proxies relay to an echo server.
+var proxies = []*peer{
+	sluice,
+	{name: "HAProxy", key: "haproxy", death: syscall.SIGKILL, ready: installed("haproxy"), command: haproxyCommand, version: firstVersion("haproxy", "-v")},
 	// The master takes its worker with it when it is told to end.
-	{name: "nginx", key: "nginx", needs: "nginx", death: syscall.SIGTERM, command: nginxCommand, version: firstVersion("nginx", "-v")},
-	{name: "ReverseProxy", key: "reverseproxy", death: syscall.SIGKILL, command: reverseCommand, version: goVersion},
+	{name: "nginx", key: "nginx", death: syscall.SIGTERM, ready: installed("nginx"), command: nginxCommand, version: firstVersion("nginx", "-v")},
+	{name: "ReverseProxy", key: "reverseproxy", death: syscall.SIGKILL, ready: buildReverse, command: reverseCommand, version: goVersion},
 }
 
-// findPeers gives Sluice and those asked for that are installed, and says why
-// others are not.
-func findPeers(asked []string) (present []*peer, skipped []string, err error) {
-	present = []*peer{sluice}
-	for _, key := range asked {
-		p := peerCalled(key)
-		switch {
-		case key == "" || key == "none":
-		case p == nil:
-			return nil, nil, fmt.Errorf("-peers %s: not known", key)
-		default:
-			if _, err := exec.LookPath(p.needs); p.needs != "" && err != nil {
-				skipped = append(skipped, fmt.Sprintf("%s is not installed (apt-get install %s)", p.name, p.needs))
+// findPeers gets those asked for ready that the scenarios measure, and says why
+// others can't be.
+func (l *lab) findPeers(ctx context.Context, chosen []*scenario) error {
+	known := map[string]bool{"": true, "none": true}
+	for _, p := range slices.Concat(proxies, hubs) {
+		known[p.key] = true
+	}
+	for _, key := range l.opt.peers {
+		if !known[key] {
+			return fmt.Errorf("-peers %s: not known", key)
+		}
+	}
+	tried := map[*peer]bool{}
+	for _, s := range chosen {
+		for _, p := range s.sides {
+			if tried[p] || p.key != "" && !slices.Contains(l.opt.peers, p.key) {
 				continue
 			}
-			present = append(present, p)
+			tried[p] = true
+			if p.ready != nil {
+				if err := p.ready(ctx, l); err != nil {
+					l.skipped = append(l.skipped, fmt.Sprintf("%s: %v", p.name, err))
+					continue
+				}
+			}
+			l.present = append(l.present, p)
 		}
 	}
-	return present, skipped, nil
+	return ctx.Err()
 }
 
-func peerCalled(key string) *peer {
-	for _, p := range peers {
-		if p.key == key {
-			return p
+// installed finds a program.
+func installed(program string) func(context.Context, *lab) error {
+	return func(context.Context, *lab) error {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("not installed (apt-get install %s)", program)
 		}
+		return nil
 	}
-	return nil
+}
+
+func buildReverse(ctx context.Context, l *lab) error {
+	l.reverse = filepath.Join(l.dir, "reverseproxy")
+	return l.build(ctx, ".", "./bench/reverseproxy", l.reverse)
 }
 
 func sluiceCommand(l *lab, w *wiring) ([]string, error) {

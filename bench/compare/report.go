@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -15,12 +16,11 @@ import (
 // report becomes the page.
 type report struct {
 	opt     options
-	peers   []*peer // Sluice first
 	skipped []string
 	env     []string
 	began   time.Time
 	tables  []*table
-	tls     map[string]string // what each proxy agreed on
+	tls     map[string]string // what each server agreed on, by name
 	noisy   int
 }
 
@@ -31,7 +31,12 @@ func (l *lab) environment(present []*peer) []string {
 		fmt.Sprintf("Machine: %s, %d cores, Linux %s", processor(), runtime.NumCPU(), strings.TrimSpace(string(kernel))),
 		fmt.Sprintf("Built with %s", runtime.Version()),
 	}
+	ours := false
 	for _, p := range present {
+		if p.key == "" && ours {
+			continue // Sluice is there once for each way of running it
+		}
+		ours = ours || p.key == ""
 		lines = append(lines, p.name+" "+p.version(l))
 	}
 	return lines
@@ -53,11 +58,12 @@ func processor() string {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	b.WriteString("# Sluice beside other proxies\n\n")
-	b.WriteString("Each proxy is one process on one core; the load and the echo server are on another. Everything is on loopback. " +
+	b.WriteString("# Sluice beside others\n\n")
+	b.WriteString("Each server under test is one process on one core; the load and what stands behind the server are on another. Everything is on loopback. " +
 		"Rounds are interleaved. Figures are medians of the rounds. Ratios are Sluice over the other, pair by pair within a round: " +
 		"median (least–greatest). Absolute figures hold for this machine alone; ratios travel better. " +
-		"An echo relayed is one message from the client to the server and its echo all the way back.\n\n")
+		"An echo relayed is one message from the client to the server and its echo all the way back. " +
+		"A delivery is one message of a source at one client.\n\n")
 	r.about(&b)
 	r.overview(&b)
 	for _, t := range r.tables {
@@ -87,10 +93,8 @@ func (r *report) about(b *strings.Builder) {
 // agreed tells what TLS was, once if it was the same for all.
 func (r *report) agreed() (lines []string) {
 	by := map[string][]string{}
-	for _, p := range r.peers {
-		if what := r.tls[p.name]; what != "" {
-			by[what] = append(by[what], p.name)
-		}
+	for _, name := range slices.Sorted(maps.Keys(r.tls)) {
+		by[r.tls[name]] = append(by[r.tls[name]], name)
 	}
 	for what, names := range by {
 		line := "TLS, with an ECDSA P-256 certificate: " + what
@@ -103,24 +107,35 @@ func (r *report) agreed() (lines []string) {
 	return lines
 }
 
-// overview has each scenario's first ratio.
+// overview has each scenario's first ratio, tables with the same sides together.
 func (r *report) overview(b *strings.Builder) {
-	if len(r.peers) < 2 {
-		return
-	}
-	b.WriteString("\n## Overview\n\nRatios; below 1 Sluice needs less.\n\n| | |")
-	for _, p := range r.peers[1:] {
-		fmt.Fprintf(b, " Sluice : %s |", p.name)
-	}
-	b.WriteString("\n|---|---|" + strings.Repeat("---:|", len(r.peers)-1) + "\n")
+	header := ""
 	for _, t := range r.tables {
+		if len(t.sides) < 2 {
+			continue
+		}
+		if header == "" {
+			b.WriteString("\n## Overview\n\nRatios; below 1 Sluice needs less.\n")
+		}
+		if h := t.overviewHeader(); h != header {
+			header = h
+			b.WriteString("\n" + h)
+		}
 		fmt.Fprintf(b, "| %s | %s |", t.title, t.metrics[0].name)
-		for _, p := range r.peers[1:] {
+		for _, p := range t.sides[1:] {
 			mid, _, _, ok := t.ratio(p, 0)
 			fmt.Fprintf(b, " %s |", number("%.2f", mid, ok))
 		}
 		b.WriteString("\n")
 	}
+}
+
+func (t *table) overviewHeader() string {
+	h := "| | |"
+	for _, p := range t.sides[1:] {
+		h += fmt.Sprintf(" %s : %s |", t.sides[0].name, p.name)
+	}
+	return h + "\n|---|---|" + strings.Repeat("---:|", len(t.sides)-1) + "\n"
 }
 
 func (r *report) table(b *strings.Builder, t *table) {
@@ -133,7 +148,7 @@ func (r *report) table(b *strings.Builder, t *table) {
 		fmt.Fprintf(b, " %s |", m.name)
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---:|", len(t.metrics)) + "\n")
-	for _, p := range r.peers {
+	for _, p := range t.sides {
 		fmt.Fprintf(b, "| %s |", p.name)
 		for i, m := range t.metrics {
 			v, ok := t.median(p, i)
@@ -141,14 +156,14 @@ func (r *report) table(b *strings.Builder, t *table) {
 		}
 		b.WriteString("\n")
 	}
-	for _, p := range r.peers[1:] {
+	for _, p := range t.sides[1:] {
 		t.ratios(b, p)
 	}
 	t.remarks(b)
 }
 
 func (t *table) ratios(b *strings.Builder, p *peer) {
-	fmt.Fprintf(b, "| Sluice : %s |", p.name)
+	fmt.Fprintf(b, "| %s : %s |", t.sides[0].name, p.name)
 	for i, m := range t.metrics {
 		mid, least, most, ok := t.ratio(p, i)
 		switch {
@@ -172,7 +187,7 @@ func (t *table) remarks(b *strings.Builder) {
 		}
 		if m.goal > 0 {
 			verdict := "not measured"
-			if v, ok := t.median(sluice, i); ok {
+			if v, ok := t.median(t.sides[0], i); ok {
 				verdict = "not met"
 				if v <= m.goal {
 					verdict = "met"

@@ -12,21 +12,27 @@ import (
 // table is what one scenario gave.
 type table struct {
 	*scenario
+	sides    []*peer // Sluice first
 	rounds   int
 	got      map[*peer][][]float64 // by round, then metric; nil where it failed
 	failures []string
 }
 
-// rounds measures all peers in turn, so often. The first of a round changes, so
+// rounds measures all sides in turn, so often. The first of a round changes, so
 // that none is always measured behind the same other.
-func (l *lab) rounds(ctx context.Context, s *scenario, present []*peer) *table {
+func (l *lab) rounds(ctx context.Context, s *scenario) *table {
 	t := &table{scenario: s, rounds: l.opt.rounds, got: map[*peer][][]float64{}}
+	for _, p := range s.sides {
+		if slices.Contains(l.present, p) {
+			t.sides = append(t.sides, p)
+		}
+	}
 	if s.remembers() {
 		t.rounds = min(t.rounds, l.opt.idleRounds)
 	}
 	for round := range t.rounds {
-		for i := range present {
-			p := present[(i+round)%len(present)]
+		for i := range t.sides {
+			p := t.sides[(i+round)%len(t.sides)]
 			v, err := l.once(ctx, s, p)
 			if ctx.Err() != nil {
 				return t
@@ -42,7 +48,7 @@ func (l *lab) rounds(ctx context.Context, s *scenario, present []*peer) *table {
 }
 
 func say(s *scenario, round int, p *peer, v []float64, err error) {
-	line := fmt.Sprintf("%-13s round %d  %-13s", s.name, round+1, p.name)
+	line := fmt.Sprintf("%-14s round %d  %-13s", s.name, round+1, p.name)
 	for i, x := range v {
 		line += "  " + s.metrics[i].name + " " + fmt.Sprintf(s.metrics[i].format, x)
 	}
@@ -52,7 +58,7 @@ func say(s *scenario, round int, p *peer, v []float64, err error) {
 	fmt.Fprintln(os.Stderr, line)
 }
 
-// once measures one proxy, and notes whether it had the machine for itself.
+// once measures one server, and notes whether it had the machine for itself.
 func (l *lab) once(ctx context.Context, s *scenario, p *peer) ([]float64, error) {
 	quiet := l.quiet(ctx)
 	v, err := l.alone(ctx, s, p)
@@ -65,7 +71,7 @@ func (l *lab) once(ctx context.Context, s *scenario, p *peer) ([]float64, error)
 func (l *lab) alone(ctx context.Context, s *scenario, p *peer) ([]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit(l.opt))
 	defer cancel()
-	st, err := l.setUp(ctx, p, s.tls)
+	st, err := l.setUp(ctx, s, p)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +97,13 @@ func (t *table) median(p *peer, metric int) (float64, bool) {
 	return median(all)
 }
 
-// ratio gives Sluice's figure over a peer's, each pair from one round: the
+// ratio gives the first side's figure over a peer's, each pair from one round: the
 // median, the least and the greatest.
 func (t *table) ratio(p *peer, metric int) (mid, least, most float64, ok bool) {
 	var all []float64
-	for round := range min(len(t.got[sluice]), len(t.got[p])) {
-		ours, theirs := t.got[sluice][round], t.got[p][round]
+	first := t.got[t.sides[0]]
+	for round := range min(len(first), len(t.got[p])) {
+		ours, theirs := first[round], t.got[p][round]
 		if ours != nil && theirs != nil && theirs[metric] > 0 {
 			all = append(all, ours[metric]/theirs[metric])
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/bench"
@@ -16,7 +17,12 @@ type scenario struct {
 	group, name string
 	title       string // with what is done, to how many
 	note        string
+	sides       []*peer  // who is measured, Sluice first
+	echo        bool     // an echo server is behind them
+	source      []string // so is this server of sluice bench, with its flags; nil: none
+	path        string   // where the load connects
 	tls         bool
+	compress    bool     // compression is on, which some have off
 	metrics     []metric // the first one is the one for the overview
 	run         func(context.Context, *setup) ([]float64, error)
 }
@@ -47,7 +53,7 @@ var (
 func scenarios() []*scenario {
 	goal := append([]metric{}, idleMetrics...)
 	goal[0].goal = 1
-	return []*scenario{
+	all := []*scenario{
 		{group: "echo", name: "echo-100", title: "Echo of 100 B, 100 connections", metrics: echoMetrics, run: echo(100, 100)},
 		{group: "echo", name: "echo-4k", title: "Echo of 4 KiB, 100 connections", metrics: echoMetrics, run: echo(4096, 100)},
 		{group: "echo", name: "echo-64k", title: "Echo of 64 KiB, 20 connections", metrics: echoMetrics, run: echo(65536, 20)},
@@ -68,10 +74,14 @@ func scenarios() []*scenario {
 		{group: "idle", name: "idle", title: "Idle memory: from 1,000 to 8,000 sessions", metrics: goal, run: idle(1000, 8000)},
 		{group: "tls", name: "tls-idle", tls: true, title: "TLS: idle memory, from 500 to 2,000 sessions", metrics: idleMetrics, run: idle(500, 2000)},
 	}
+	for _, s := range all {
+		s.sides, s.echo, s.path = proxies, true, "/"
+	}
+	return append(all, fanouts()...)
 }
 
 // remembers tells that a scenario is about memory that must settle.
-func (s *scenario) remembers() bool { return s.name == "idle" || s.name == "tls-idle" }
+func (s *scenario) remembers() bool { return strings.HasSuffix(s.name, "idle") }
 
 // limit is how long one measurement may take.
 func (s *scenario) limit(o options) time.Duration {
@@ -131,7 +141,7 @@ func idle(base, all int) func(context.Context, *setup) ([]float64, error) {
 // connections is more work for a proxy, beside the load's, than four on 100.
 func mixed(ctx context.Context, s *setup) ([]float64, error) {
 	long := 2 * s.lab.opt.duration
-	background := s.loading("echo", "-c", "400", "--size", "100", "--warmup", "1s", "-d", (long + 4*time.Second).String())
+	background := s.loading(s.url, "echo", "-c", "400", "--size", "100", "--warmup", "1s", "-d", (long + 4*time.Second).String())
 	background.nice = true
 	load, err := background.start()
 	if err != nil {

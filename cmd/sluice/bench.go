@@ -85,11 +85,12 @@ type benchIdle struct {
 	Base        int           `help:"Connections at the first reading of memory; the result is the slope from there." default:"1000"`
 	Parallel    int           `help:"Handshakes under way at a time." default:"256"`
 	Settle      time.Duration `help:"Between the last handshake and a reading of memory." default:"30s"`
+	Hello       []string      `sep:"none" help:"A text message that each client sends first; may be repeated." placeholder:"TEXT"`
 }
 
 // Run measures idle connections.
 func (b *benchIdle) Run(ctx context.Context) error {
-	o := bench.IdleOptions{Options: b.options(b.Connections), Base: b.Base, Settle: b.Settle}
+	o := bench.IdleOptions{Options: b.options(b.Connections), Base: b.Base, Settle: b.Settle, Hello: b.Hello}
 	o.Parallel = b.Parallel
 	return b.print(bench.Idle(ctx, o))
 }

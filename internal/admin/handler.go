@@ -45,7 +45,8 @@ func (h *handler) index(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, "sluice "+h.version+"\n\n/healthz  /readyz  /metrics  /api  /debug/pprof/\n")
 }
 
-// ready answers 200 while every pool has an instance that is up and no stop is
+// ready answers 200 while every pool has an instance that is up, every fan-out
+// that has streams has one that is neither cut off nor stale, and no stop is
 // under way.
 func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	if h.m.source.Draining() {
@@ -58,7 +59,33 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
+	for _, r := range h.m.source.Routes() {
+		if why := starving(r); why != "" {
+			http.Error(w, "route "+r.Name+" has "+why, http.StatusServiceUnavailable)
+			return
+		}
+	}
 	fmt.Fprintln(w, "ready")
+}
+
+// starving tells what is wrong with all streams of a fan-out; "" where nothing
+// is, or there are none. One stream among others may be a client's mistake.
+func starving(r Route) string {
+	if r.Fanout == nil {
+		return ""
+	}
+	why := ""
+	for _, v := range r.Fanout.Views() {
+		switch {
+		case !v.Up:
+			why = "no source that is connected"
+		case v.Stale:
+			why = "no stream that is not stale"
+		default:
+			return ""
+		}
+	}
+	return why
 }
 
 // guarded lets loopback in, and who shows the token. A browser on this machine

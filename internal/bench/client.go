@@ -217,6 +217,13 @@ func (c *client) write(h ws.Header, payload []byte) {
 	c.conn.Write(c.scratch)
 }
 
+// greet sends what a server wants to hear first.
+func (c *client) greet(texts []string) {
+	for _, text := range texts {
+		c.write(ws.Header{Fin: true, Opcode: ws.Text}, []byte(text))
+	}
+}
+
 // close begins a closing handshake.
 func (c *client) close() {
 	if c.closing || !c.conn.Live() {

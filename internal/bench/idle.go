@@ -11,12 +11,20 @@ type IdleOptions struct {
 	Options
 	Base   int           // connections at the first reading of memory
 	Settle time.Duration // between the last handshake and a reading
+	Hello  []string      // text messages that each client sends first
 }
 
 // holdJob is a client that is there.
-type holdJob struct{ crowd *crowd }
+type holdJob struct {
+	crowd *crowd
+	hello []string
+}
 
-func (j *holdJob) opened(*client)                      { j.crowd.joined() }
+func (j *holdJob) opened(c *client) {
+	c.greet(j.hello)
+	j.crowd.joined()
+}
+
 func (j *holdJob) message(*client, []byte, int, int64) {}
 func (j *holdJob) ended(c *client, err error)          { j.crowd.gone(c, err) }
 
@@ -28,7 +36,7 @@ func Idle(ctx context.Context, o IdleOptions) (*Result, error) {
 		return nil, err
 	}
 	defer c.group.Stop()
-	j := &holdJob{c}
+	j := &holdJob{c, o.Hello}
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go watch(wctx, o.Progress, func() string { return fmt.Sprintf("%d connections", c.live.Load()) })

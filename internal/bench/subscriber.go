@@ -3,8 +3,6 @@ package bench
 import (
 	"bytes"
 	"time"
-
-	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // joinedMost is how much is kept of a message that comes in pieces: a server
@@ -31,9 +29,7 @@ type subscriber struct {
 func (s *subscriber) opened(c *client) {
 	s.cell = &s.f.cells[c.conn.Loop().Index]
 	s.cell.subscribers = append(s.cell.subscribers, s)
-	for _, text := range s.f.opt.Hello {
-		s.write(ws.Header{Fin: true, Opcode: ws.Text}, []byte(text))
-	}
+	s.greet(s.f.opt.Hello)
 	s.f.crowd.joined()
 }
 

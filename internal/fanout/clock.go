@@ -47,7 +47,12 @@ func (s *subscriber) check(now time.Duration) {
 	}
 	switch {
 	case s.until != 0 && now >= s.until && s.in == &s.aud.leaving:
-		s.cut()
+		if s.full() {
+			s.conn.Abort()
+		} else {
+			s.conn.Close()
+		}
+		s.end()
 		return
 	case s.until != 0 && now >= s.until && s.has(flagScheduled):
 		s.part(s.more.last)

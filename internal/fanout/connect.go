@@ -326,6 +326,9 @@ func (s *source) Expire(now time.Duration) time.Duration {
 	case s.state == open:
 		s.checkLife(now)
 	}
+	if r := s.stream.route; r.Fanout.History.Age > 0 {
+		s.stream.plain.trim(r.fanout.clock())
+	}
 	s.checkStale(now)
 	return s.nextDeadline(now)
 }
@@ -406,6 +409,9 @@ func (s *source) nextDeadline(now time.Duration) time.Duration {
 	earlier(s.lingers, 1)
 	if after := r.Fanout.StaleAfter; after > 0 {
 		earlier(now+max(after-s.stream.age(), after/4), 1)
+	}
+	if age := r.Fanout.History.Age; age > 0 {
+		earlier(now, max(age/4, time.Second))
 	}
 	if s.state == open {
 		t := &r.Timeouts

@@ -266,10 +266,14 @@ func (s *subscriber) spoke() {
 	}
 }
 
-// reply answers a text ping. One that can't go between messages now is not
-// missed: the client sees messages instead.
+// reply answers a text ping: at once, or where messages end; then the latest
+// alone.
 func (s *subscriber) reply(text string) {
-	if !s.has(flagInside|flagSentClose) && !s.full() {
+	switch {
+	case s.has(flagSentClose):
+	case s.has(flagInside) || s.full():
+		s.aside().answer = text
+	default:
 		s.conn.Write(ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, []byte(text)))
 	}
 }

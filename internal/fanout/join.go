@@ -143,6 +143,8 @@ func (s *Stream) awaitOpen(ctx context.Context) (from cursor, refusal *handshake
 	defer cancel()
 	select {
 	case <-a.done:
+	case <-s.route.fanout.going:
+		return cursor{}, unavailable("going away")
 	case <-ctx.Done():
 		return cursor{}, &handshake.Refusal{Status: 504, What: "the source was not reached in time", Header: [][2]string{{"Retry-After", "1"}}}
 	}

@@ -139,6 +139,7 @@ type leaving struct {
 
 // Leave ends all subscriptions, and those that begin from now on.
 func (f *Fanout) Leave(w Leaving) {
+	f.goOnce.Do(func() { close(f.going) })
 	for i := range f.crews {
 		f.crews[i].loop.Post(&leaveTask{&f.crews[i], w})
 	}

@@ -23,6 +23,8 @@ type Fanout struct {
 	wg    sync.WaitGroup // encoders, and those who resolve names
 	// deflaters are lent to encoders: each takes 1.2 MiB.
 	deflaters sync.Pool
+	going     chan struct{} // closed when all are told to leave
+	goOnce    sync.Once
 
 	mu     sync.Mutex // guards routes
 	routes []*Route
@@ -30,7 +32,7 @@ type Fanout struct {
 
 // New makes a Fanout on g.
 func New(g *loop.Group) *Fanout {
-	f := &Fanout{group: g, crews: make([]crew, len(g.Loops())), base: time.Now()}
+	f := &Fanout{group: g, crews: make([]crew, len(g.Loops())), base: time.Now(), going: make(chan struct{})}
 	f.deflaters.New = func() any { return new(ws.Deflater) }
 	for i, l := range g.Loops() {
 		f.crews[i].loop = l

@@ -256,7 +256,6 @@ func (s *source) closed(payload []byte) {
 	s.conn.CloseWrite()
 	if slices.Contains(s.stream.route.Fanout.RelayCodes, code) {
 		s.stream.route.Log.Info("stream ended by its source", "route", s.stream.route.Name, "stream", s.stream.target.String(), "code", code, "reason", text)
-		s.stream.publish()
 		s.end()
 		s.stream.finish(code, text)
 		return
@@ -316,7 +315,7 @@ func (s *source) lose(name string, err error) {
 	t.up.Store(false)
 	s.state, s.message, s.frameAt, s.asked = idle, nil, 0, 0
 	s.url = (s.url + 1) % len(r.endpoints)
-	t.publish()
+	t.flush()
 	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "reason", name, "err", err)
 	r.Observe.SourceLost(r.Name, name)
 	if s.stream.loop.Now()-s.opened > steady {

@@ -58,7 +58,10 @@ type Stream struct {
 	greeting greeting
 	over     *ending // the source has ended it
 
-	source source // owned by loop
+	// Owned by loop.
+	source   source
+	flusher  loop.Timer
+	flushing bool // a flush interval is under way
 }
 
 // target is what a stream asks of its source, behind the source's own URL.
@@ -188,14 +191,39 @@ func (r *Route) key(payload []byte) uint64 {
 	return hash(r.seed, v.Raw) | 1
 }
 
-// publish tells everybody that there is more. It belongs to the stream's loop.
+// publish tells everybody that there is more, at once or when the flush interval
+// has passed. It belongs to the stream's loop.
 func (s *Stream) publish() {
+	if every := s.route.Fanout.FlushInterval; every == 0 {
+		s.flush()
+	} else if !s.flushing {
+		s.flushing = true
+		s.loop.Arm(&s.flusher, (*flushing)(s), s.loop.Now()+every)
+	}
+	s.restrain()
+}
+
+type flushing Stream
+
+// Expire ends a flush interval.
+func (t *flushing) Expire(time.Duration) time.Duration {
+	(*Stream)(t).flush()
+	return 0
+}
+
+// flush tells everybody that there is more.
+func (s *Stream) flush() {
+	s.flushing = false
 	now := time.Now().UnixNano()
 	s.plain.trim(s.route.fanout.clock())
 	for i := range s.route.fanout.crews {
 		s.audiences[i*int(forms)].wake(now)
 	}
 	s.wakeEncoder()
+}
+
+// restrain stops reading the source while a loop or the encoder can't follow.
+func (s *Stream) restrain() {
 	if s.crowded() {
 		s.held.Store(true)
 		if s.crowded() { // still, now that they see held
@@ -278,6 +306,7 @@ func (s *Stream) tellStale(ago time.Duration) {
 // is, and then the source's close.
 func (s *Stream) finish(code uint16, reason string) {
 	s.unlist()
+	s.flush()
 	s.mu.Lock()
 	s.over = &ending{code, reason}
 	s.mu.Unlock()

@@ -56,8 +56,9 @@ type aside struct {
 	skip  uint64 // messages that it has already, and its log has yet to get
 	floor cursor // the log's end when it began in the past: lag counts from there
 
-	pong    []byte // an answer that waits for the end of a message
+	pong    []byte // an answer that waits for the end of a message, or for room
 	ponging bool
+	answer  string // and one to a text ping; "" is none
 
 	client   []byte // the message of the client that is under way
 	size     uint64 // its payload so far, kept or not
@@ -237,7 +238,7 @@ func (s *subscriber) flushAside() bool {
 
 // tidy drops the aside when nothing is in it.
 func (s *subscriber) tidy() {
-	if a := s.more; a != nil && a.then.seg == nil && a.skip == 0 && a.floor.seg == nil && !a.ponging &&
+	if a := s.more; a != nil && a.then.seg == nil && a.skip == 0 && a.floor.seg == nil && !a.ponging && a.answer == "" &&
 		a.client == nil && a.size == 0 && a.frameAt == 0 && a.tokens == (limit.Bucket{}) && a.throttle == 0 && a.passed == 0 && a.digest == nil && a.last == (lastWord{}) {
 		s.more = nil
 	}
@@ -279,7 +280,11 @@ func (s *subscriber) skipOwn() bool {
 // the next one. It tells whether messages may follow.
 func (s *subscriber) control() bool {
 	ponging := s.more != nil && s.more.ponging
-	if !ponging && !s.has(flagPing) {
+	answer := ""
+	if s.more != nil {
+		answer = s.more.answer
+	}
+	if !ponging && answer == "" && !s.has(flagPing) {
 		return true
 	}
 	if !s.round() {
@@ -288,6 +293,10 @@ func (s *subscriber) control() bool {
 	if ponging {
 		s.more.ponging = false
 		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, s.more.pong)
+	}
+	if answer != "" {
+		s.more.answer = ""
+		s.conn.Write(ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, []byte(answer)))
 	}
 	if s.has(flagPing) {
 		s.ping()
@@ -325,7 +334,7 @@ func (s *subscriber) Drained(*loop.Conn) {
 	switch {
 	case s.in == &s.aud.leaving:
 		s.settle()
-	case s.in == &s.aud.blocked:
+	case s.in != nil:
 		s.flush()
 		if s.in == &s.aud.blocked && !s.full() {
 			s.aud.move(s, &s.aud.ring)

@@ -62,8 +62,7 @@ func ways(quick ...way) []way {
 var listening = regexp.MustCompile(`msg=listening .*address=(127\.0\.0\.1:\d+)`)
 
 // reach gives the URL under which clients reach the servers that way, without
-// a path. The proxy it starts for that ends with the test; it must not have
-// panicked, and its log goes into the report of a failed test.
+// a path.
 func reach(t *testing.T, w way, upstreams []string, flags ...string) string {
 	t.Helper()
 	if w.direct {
@@ -76,7 +75,15 @@ func reach(t *testing.T, w way, upstreams []string, flags ...string) string {
 		certificate := certificate(t)
 		args = append(args, "--tls-cert", certificate.cert, "--tls-key", certificate.key)
 	}
-	args = append(append(args, flags...), upstreams...)
+	address, _ := launch(t, append(append(args, flags...), upstreams...)...)
+	return scheme + address
+}
+
+// launch starts a proxy and gives the address where it listens. It ends with
+// the test; it must not have panicked, and its log goes into the report of a
+// failed test.
+func launch(t *testing.T, args ...string) (string, *process) {
+	t.Helper()
 	address := make(chan string, 1)
 	p := mustStart(t, "the proxy", exec.Command(binary, args...), func(line string) {
 		if found := listening.FindStringSubmatch(line); found != nil {
@@ -89,13 +96,13 @@ func reach(t *testing.T, w way, upstreams []string, flags ...string) string {
 	t.Cleanup(func() { endProxy(t, p) })
 	select {
 	case a := <-address:
-		return scheme + a
+		return a, p
 	case <-p.ended:
 		t.Fatalf("the proxy ended: sluice %s\n%s", strings.Join(args, " "), p.log)
 	case <-time.After(20 * time.Second):
 		t.Fatalf("the proxy does not say where it listens: %s", p.log)
 	}
-	return ""
+	return "", nil
 }
 
 // endProxy stops a proxy whose clients have all gone. A session that outlived

@@ -139,11 +139,23 @@ browser() {
 	fi
 }
 
+curl_itself() {
+	command -v curl >/dev/null 2>&1 && return
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+		lacks "curl" "not on PATH, and only root on Debian can install it"
+	elif run apt-get update && run env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends curl; then
+		say "installed curl"
+	else
+		lacks "curl" "$(last_words)"
+	fi
+}
+
 mkdir -p "$tools" && : >"$log"
 python3_clients
 autobahn
 node_clients
 browser
+curl_itself
 
 if [ "$missing" -gt 0 ] && [ "${CI:-}" = true ]; then
 	say "$missing missing, see $log"

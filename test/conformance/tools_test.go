@@ -21,6 +21,7 @@ var (
 	autobahn = &tool{"Autobahn", sync.OnceValues(findAutobahn)}
 	node     = &tool{"Node", sync.OnceValues(findNode)}
 	chromium = &tool{"Chromium", sync.OnceValues(findChromium)}
+	curl     = &tool{"curl", sync.OnceValues(findCurl)}
 )
 
 // need gives the tool's path. Without it the test can't tell anything: it
@@ -79,4 +80,12 @@ func findChromium() (string, string) {
 		}
 	}
 	return "", "no chromium on PATH"
+}
+
+func findCurl() (string, string) {
+	path, err := exec.LookPath("curl")
+	if err != nil {
+		return "", "no curl on PATH"
+	}
+	return path, ""
 }
