@@ -150,12 +150,21 @@ func (g *log) trim(now uint32) {
 	o := &g.oldest
 	for o.number() < head.number() {
 		o.settle()
-		late := g.keep.age > 0 && time.Duration(now-o.seg.index[o.idx].at)*time.Millisecond > g.keep.age
+		late := g.keep.age > 0 && passed(now, o.seg.index[o.idx].at) > g.keep.age
 		if !late && head.number()-o.number() <= uint64(g.keep.messages) && head.bytes()-o.bytes() <= uint64(g.keep.bytes) {
 			break
 		}
 		o.step()
 	}
+}
+
+// passed is the time from at to now. It may be that now was read before at was,
+// by another goroutine: then none has passed.
+func passed(now, at uint32) time.Duration {
+	if int32(now-at) < 0 && at-now < 60_000 {
+		return 0
+	}
+	return time.Duration(now-at) * time.Millisecond
 }
 
 // start gives the first message of the history.
