@@ -198,14 +198,14 @@ func (a *audience) join(s *subscriber, g *log) {
 	}
 	a.members.Add(1)
 	a.ring.add(s)
-	s.in = &a.ring
+	s.seat = writable
 	s.flush()
 	a.count()
 }
 
 // leave takes a subscriber out for good.
 func (a *audience) leave(s *subscriber) {
-	a.move(s, nil)
+	a.move(s, unseated)
 	if a.members.Add(-1) > 0 {
 		return
 	}
@@ -224,19 +224,39 @@ func (a *audience) leave(s *subscriber) {
 }
 
 // move puts a subscriber into another list, or into none.
-func (a *audience) move(s *subscriber, to *list) {
-	if s.in == to {
+func (a *audience) move(s *subscriber, to seat) {
+	if s.seat == to {
 		return
 	}
 	if a.turn == s {
 		a.turn = s.next
 	}
-	if s.in != nil {
-		s.in.remove(s)
+	if s.seat != unseated {
+		a.list(s.seat).remove(s)
 	}
-	if s.in = to; to != nil {
-		to.add(s)
+	if s.seat = to; to != unseated {
+		a.list(to).add(s)
 	}
+}
+
+// seat is which of its audience's lists a subscriber is in.
+type seat uint8
+
+const (
+	unseated seat = iota // not there yet, or no more
+	writable             // ring
+	waiting              // blocked
+	parted               // leaving
+)
+
+func (a *audience) list(of seat) *list {
+	switch of {
+	case writable:
+		return &a.ring
+	case waiting:
+		return &a.blocked
+	}
+	return &a.leaving
 }
 
 // each calls f with every subscriber; f may take it out.
@@ -288,7 +308,7 @@ func (t *finishing) Run(*loop.Loop) {
 	a := t.audience
 	a.over = t.over
 	a.each(func(s *subscriber) {
-		if s.in == &a.ring {
+		if s.seat == writable {
 			s.flush()
 		}
 	})

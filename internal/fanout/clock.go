@@ -40,13 +40,13 @@ func (s *subscriber) Expire(now time.Duration) time.Duration {
 
 func (s *subscriber) check(now time.Duration) {
 	t := &s.route().Timeouts
-	if since, waits := s.conn.Stalled(); waits && t.Write > 0 && now >= since+t.Write && s.in != &s.aud.leaving {
+	if since, waits := s.conn.Stalled(); waits && t.Write > 0 && now >= since+t.Write && s.seat != parted {
 		s.lose(lostStuck, s.log().live().number()-min(s.log().live().number(), s.owed().number()))
 		s.gone("the client does not read")
 		return
 	}
 	switch {
-	case s.until != 0 && now >= s.until && s.in == &s.aud.leaving:
+	case s.overdue(now) && s.seat == parted:
 		if s.full() {
 			s.conn.Abort()
 		} else {
@@ -54,10 +54,10 @@ func (s *subscriber) check(now time.Duration) {
 		}
 		s.end()
 		return
-	case s.until != 0 && now >= s.until && s.has(flagScheduled):
+	case s.overdue(now) && s.has(flagScheduled):
 		s.part(s.more.last)
 		return
-	case s.in == &s.aud.leaving:
+	case s.seat == parted:
 		return
 	case s.dead(now):
 		s.gone("the client does not answer pings")
@@ -76,10 +76,10 @@ func (s *subscriber) check(now time.Duration) {
 		a.throttle = 0
 		s.conn.Resume()
 	}
-	if s.in == &s.aud.blocked {
+	if s.seat == waiting {
 		s.judge()
 	}
-	if s.in != &s.aud.leaving {
+	if s.seat != parted {
 		s.duePing(now)
 	}
 }
@@ -93,14 +93,31 @@ func (s *subscriber) active(now time.Duration) time.Duration {
 // dead tells whether a ping has gone without any byte in answer for too long.
 func (s *subscriber) dead(now time.Duration) bool {
 	pong := s.route().Timeouts.Pong
-	if pong == 0 || s.asked == 0 || s.heard >= s.asked {
+	if pong == 0 || !s.unanswered() {
 		return false
 	}
 	if s.full() || s.conn.Paused() {
-		s.asked = now
+		s.ask(now)
 		return false
 	}
-	return now >= s.asked+pong
+	return now >= s.asked()+pong
+}
+
+// ask notes that a ping is sent now, and when the next is due.
+func (s *subscriber) ask(now time.Duration) {
+	s.flags |= flagAsked
+	s.due = now + s.route().Timeouts.Ping
+}
+
+// asked tells when the last ping was sent.
+func (s *subscriber) asked() time.Duration { return s.due - s.route().Timeouts.Ping }
+
+// unanswered tells whether nothing has come since the last ping.
+func (s *subscriber) unanswered() bool { return s.has(flagAsked) && s.heard < s.asked() }
+
+// overdue tells whether what is under way must be over.
+func (s *subscriber) overdue(now time.Duration) bool {
+	return s.more != nil && s.more.until != 0 && now >= s.more.until
 }
 
 // tooSlow tells whether a frame of the client's is not coming at the pace that
@@ -129,19 +146,24 @@ func (s *subscriber) duePing(now time.Duration) {
 	if every == 0 || now < s.due {
 		return
 	}
+	if s.unanswered() {
+		return // its clock runs
+	}
+	s.flags &^= flagAsked
 	if s.webSocket() && now < s.heard+every {
 		s.due = s.heard + every
 		return
 	}
-	if s.due = now + every; s.asked != 0 && s.heard < s.asked {
-		return // one is out, and its clock runs
-	}
+	s.due = now + every
 	s.ping()
 }
 
 // nextDeadline is the earliest of the subscriber's clocks.
 func (s *subscriber) nextDeadline(now time.Duration) time.Duration {
-	next := s.until
+	next := time.Duration(0)
+	if s.more != nil {
+		next = s.more.until
+	}
 	earlier := func(from, after time.Duration) {
 		if from != 0 && after > 0 && (next == 0 || from+after < next) {
 			next = from + after
@@ -151,18 +173,17 @@ func (s *subscriber) nextDeadline(now time.Duration) time.Duration {
 	if since, waits := s.conn.Stalled(); waits {
 		earlier(max(since, 1), t.Write)
 	}
-	if s.in != &s.aud.leaving {
-		if t.Ping > 0 {
+	if s.seat != parted {
+		if s.unanswered() {
+			earlier(s.asked(), t.Pong)
+		} else if t.Ping > 0 {
 			earlier(s.due, 1)
-		}
-		if s.asked != 0 && s.heard < s.asked {
-			earlier(s.asked, t.Pong)
 		}
 		if t.Idle > 0 {
 			earlier(s.active(now), t.Idle)
 		}
 		earlier(s.began, t.Age)
-		if s.in == &s.aud.blocked {
+		if s.seat == waiting {
 			earlier(now, s.route().Fanout.Slow.After.Age/4)
 		}
 		if a := s.more; a != nil {

@@ -76,7 +76,7 @@ func (s *subscriber) hear(payload []byte) {
 // to the latest alone (RFC 6455, section 5.5.3).
 func (s *subscriber) pinged(payload []byte) {
 	if most := s.route().Limits.PingsPerSecond; most > 0 {
-		if ok, _ := s.pings.Take(s.loop().Now(), float64(most), most); !ok {
+		if ok, _ := s.aside().pings.Take(s.loop().Now(), float64(most), most); !ok {
 			s.part(lastWord{code: ws.CodePolicy, side: "proxy", reason: "too many pings"})
 			return
 		}
@@ -99,7 +99,7 @@ func (s *subscriber) closed(payload []byte) {
 		return
 	}
 	s.flags |= flagGotClose | flagDeaf
-	if s.in != &s.aud.leaving {
+	if s.seat != parted {
 		s.part(lastWord{code: code, reason: string(reason), side: "client"})
 		return
 	}
@@ -120,7 +120,7 @@ func (s *subscriber) violated(err error) {
 // wait, and the piece is to be shown again.
 func (s *subscriber) hearData(piece *ws.Piece, payload []byte) bool {
 	r := s.route()
-	if s.in == &s.aud.leaving {
+	if s.seat == parted {
 		return true
 	}
 	if r.Fanout.ClientMessages.Policy == "reject" && !s.answerable() {

@@ -16,7 +16,7 @@ type closeWord struct {
 // part ends the subscription: what is under way of a message is finished, the
 // client is told w, and nothing follows.
 func (s *subscriber) part(w lastWord) {
-	if s.in == &s.aud.leaving || s.has(flagEnded) {
+	if s.seat == parted || s.has(flagEnded) {
 		return
 	}
 	l := s.loop()
@@ -26,15 +26,15 @@ func (s *subscriber) part(w lastWord) {
 		s.cut()
 		return
 	}
-	s.aud.move(s, &s.aud.leaving)
+	s.aud.move(s, parted)
 	s.notifyLast()
 	s.first = s.delivered()
 	s.at = cursor{}
 	a := s.more
 	a.then, a.floor, a.digest = cursor{}, cursor{}, nil
 	s.farewell(w)
-	s.until = l.Now() + s.route().Timeouts.Close
-	l.Arm(&s.timer, s, s.until)
+	a.until = l.Now() + s.route().Timeouts.Close
+	l.Arm(&s.timer, s, a.until)
 	s.settle()
 }
 
@@ -73,7 +73,15 @@ func (s *subscriber) delivered() uint64 {
 	}
 	_, before := s.needs()
 	n := s.at.number()
-	return n - min(n, s.first+s.lost+uint64(before))
+	return n - min(n, s.first+s.lost()+uint64(before))
+}
+
+// lost counts the messages that the client did not get.
+func (s *subscriber) lost() uint64 {
+	if s.more == nil {
+		return 0
+	}
+	return s.more.lost
 }
 
 // cut ends the connection at once.
@@ -168,17 +176,17 @@ func (w *crew) each(f func(*subscriber)) {
 
 // schedule has a subscriber leave at a time of its own.
 func (s *subscriber) schedule(w *leaving) {
-	if s.in == &s.aud.leaving {
+	if s.seat == parted {
 		return
 	}
 	now := s.loop().Now()
 	s.aside().last = lastWord{code: w.Code, reason: w.Reason, side: "proxy"}
 	s.flags |= flagScheduled
-	s.until = now + 1
+	s.more.until = now + 1
 	if spread := w.by - now; spread > 0 {
-		s.until += time.Duration(s.loop().Random() % uint64(spread))
+		s.more.until += time.Duration(s.loop().Random() % uint64(spread))
 	}
-	s.loop().Arm(&s.timer, s, s.until)
+	s.loop().Arm(&s.timer, s, s.more.until)
 }
 
 // Cut ends all subscriptions at once, and waits until they have been counted

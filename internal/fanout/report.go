@@ -30,7 +30,7 @@ func (s *subscriber) report() {
 	}
 	r.Log.Info("session close", "session", strconv.FormatUint(s.id, 16), "route", r.Name, "stream", s.aud.stream.target.String(),
 		"client", s.client(), "transport", s.aud.form.String(), "duration", (s.loop().Now() - s.began).Round(time.Millisecond),
-		"messages", s.delivered(), "lost", s.lost, "closed_by", w.side, "code", code, "reason", w.reason)
+		"messages", s.delivered(), "lost", s.lost(), "closed_by", w.side, "code", code, "reason", w.reason)
 }
 
 // client names the client as logs have it.

@@ -123,7 +123,7 @@ func (s *subscriber) giveUp(head cursor) {
 // lose counts messages that the subscriber will not get.
 func (s *subscriber) lose(reason string, n uint64) {
 	if n > 0 {
-		s.lost += n
+		s.aside().lost += n
 		s.route().Observe.Lost(s.route().Name, reason, n)
 	}
 }

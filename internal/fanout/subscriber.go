@@ -19,6 +19,7 @@ const (
 	flagConflate // latest: superseded messages are passed over until it has caught up
 	flagEnded
 	flagScheduled // it is to leave at until
+	flagAsked     // a ping is out
 )
 
 // unsent is how many bytes of a subscriber may wait in the system, beyond what
@@ -28,7 +29,6 @@ const unsent = 128 << 10
 // subscriber is a client of a stream. It belongs to one loop.
 type subscriber struct {
 	conn  loop.Conn
-	in    *list // of the audience; nil before and after
 	aud   *audience
 	next  *subscriber
 	prev  *subscriber
@@ -40,14 +40,11 @@ type subscriber struct {
 	id    uint64
 	addr  netip.Addr
 	first uint64 // number of the message that it began with
-	lost  uint64 // messages that it did not get
 	began time.Duration
 	heard time.Duration // when the last byte came
-	due   time.Duration // when our next ping is
-	asked time.Duration // when the last unanswered one was sent; 0 for none
-	until time.Duration // when what is under way must be over; 0 for nothing
-	pings limit.Bucket
+	due   time.Duration // when our next ping is; the last was an interval before
 	flags uint16
+	seat  seat
 }
 
 // aside is what few subscribers have, and those not for long.
@@ -68,6 +65,10 @@ type aside struct {
 	deflated bool
 	throttle time.Duration // the client is not read until then
 
+	until time.Duration // when what is under way must be over; 0 for nothing
+	pings limit.Bucket
+
+	lost   uint64        // messages that it did not get
 	passed uint64        // messages passed over that no notice has told of
 	why    string        // they were
 	digest *digest       // latest: what is sent before the log goes on
@@ -190,8 +191,8 @@ func (s *subscriber) write(p []byte, messages uint32) bool {
 
 // block puts the subscriber among those whose sockets are full.
 func (s *subscriber) block() {
-	if s.in == &s.aud.ring {
-		s.aud.move(s, &s.aud.blocked)
+	if s.seat == writable {
+		s.aud.move(s, waiting)
 	}
 	if since, waits := s.conn.Stalled(); waits {
 		s.wake(since, s.route().Timeouts.Write)
@@ -201,10 +202,10 @@ func (s *subscriber) block() {
 
 // caughtUp is called when the subscriber has all that there is.
 func (s *subscriber) caughtUp() {
-	if s.in == &s.aud.blocked {
-		s.aud.move(s, &s.aud.ring)
+	if s.seat == waiting {
+		s.aud.move(s, writable)
 	}
-	if o := s.aud.over; o != nil && s.in == &s.aud.ring && (s.more == nil || s.more.then.seg == nil) {
+	if o := s.aud.over; o != nil && s.seat == writable && (s.more == nil || s.more.then.seg == nil) {
 		s.part(lastWord{code: o.code, reason: o.reason, side: "upstream"})
 	}
 }
@@ -239,7 +240,8 @@ func (s *subscriber) flushAside() bool {
 // tidy drops the aside when nothing is in it.
 func (s *subscriber) tidy() {
 	if a := s.more; a != nil && a.then.seg == nil && a.skip == 0 && a.floor.seg == nil && !a.ponging && a.answer == "" &&
-		a.client == nil && a.size == 0 && a.frameAt == 0 && a.tokens == (limit.Bucket{}) && a.throttle == 0 && a.passed == 0 && a.digest == nil && a.last == (lastWord{}) {
+		a.client == nil && a.size == 0 && a.frameAt == 0 && a.tokens == (limit.Bucket{}) && a.throttle == 0 && a.passed == 0 && a.digest == nil && a.last == (lastWord{}) &&
+		a.lost == 0 && a.until == 0 && a.pings.Full(s.loop().Now()) {
 		s.more = nil
 	}
 }
@@ -323,21 +325,21 @@ func (s *subscriber) ping() {
 	case lines:
 		s.conn.Write(append(s.loop().Scratch(), '\n'))
 	default:
-		s.asked = s.loop().Now()
+		s.ask(s.loop().Now())
 		s.inject(ws.Header{Fin: true, Opcode: ws.Ping}, nil)
-		s.wake(s.asked, s.route().Timeouts.Pong)
+		s.wake(s.asked(), s.route().Timeouts.Pong)
 	}
 }
 
 // Drained has the subscriber written again.
 func (s *subscriber) Drained(*loop.Conn) {
 	switch {
-	case s.in == &s.aud.leaving:
+	case s.seat == parted:
 		s.settle()
-	case s.in != nil:
+	case s.seat != unseated:
 		s.flush()
-		if s.in == &s.aud.blocked && !s.full() {
-			s.aud.move(s, &s.aud.ring)
+		if s.seat == waiting && !s.full() {
+			s.aud.move(s, writable)
 		}
 		s.aud.count()
 	}

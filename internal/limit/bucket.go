@@ -12,6 +12,9 @@ type Bucket struct {
 	full time.Duration // when it will be full again
 }
 
+// Full tells whether the bucket is full at now, as a new one is.
+func (b *Bucket) Full(now time.Duration) bool { return b.full <= now }
+
 // Take takes a token at now, or tells when there will be one. rate is tokens a
 // second.
 func (b *Bucket) Take(now time.Duration, rate float64, burst int) (ok bool, at time.Duration) {

@@ -1,0 +1,202 @@
+package fanout
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// hall is a stream without a source, on one real loop.
+type hall struct {
+	t      testing.TB
+	group  *loop.Group
+	loop   *loop.Loop
+	stream *Stream
+
+	mu   sync.Mutex // guards lost
+	lost map[string]uint64
+}
+
+// newHall opens one. Timeouts are off.
+func newHall(t testing.TB, slow config.Slow, history config.History) *hall {
+	t.Helper()
+	g, err := loop.Start(loop.Options{Loops: 1, Panicked: func(v any, stack []byte) { t.Errorf("panic: %v\n%s", v, stack) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hall{t: t, group: g, loop: g.Loops()[0], lost: map[string]uint64{}}
+	log := slog.New(slog.DiscardHandler)
+	r, err := New(g).NewRoute(Config{
+		Name: "r", Fanout: &config.Fanout{Slow: slow, History: history, Streams: 1, Compress: true}, Timeouts: config.Timeouts{Close: time.Second},
+		Log: log, Complain: &upstream.Complaints{Log: log}, Observe: (*quiet)(h), Counters: loop.NewCounters(g), Ended: func(netip.Addr) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.stream = newStream(r, target{})
+	h.stream.refs.Store(1)
+	t.Cleanup(func() {
+		h.on(func() { r.fanout.crews[0].each((*subscriber).cut) })
+		h.stream.refs.Store(dead)
+		h.stream.wakeEncoder()
+		r.fanout.wg.Wait()
+		g.Stop()
+	})
+	return h
+}
+
+// quiet keeps what is told of losses.
+type quiet hall
+
+func (*quiet) Handshake(string, string, time.Duration) {}
+func (*quiet) Closed(string, string, uint16)           {}
+func (q *quiet) Lost(_, why string, n uint64)          { q.mu.Lock(); q.lost[why] += n; q.mu.Unlock() }
+func (*quiet) SourceLost(string, string)               {}
+func (*quiet) Delivered(time.Duration)                 {}
+func (*quiet) DialError(string)                        {}
+
+// doing is a task of the test's.
+type doing struct {
+	do   func()
+	done chan struct{}
+}
+
+func (d *doing) Run(*loop.Loop) { defer func() { d.done <- struct{}{} }(); d.do() }
+
+// on runs do on the loop.
+func (h *hall) on(do func()) {
+	d := &doing{do, make(chan struct{}, 1)}
+	h.loop.Post(d)
+	<-d.done
+}
+
+// say appends messages as the source does.
+func (h *hall) say(payloads ...[]byte) {
+	h.on(func() {
+		for _, p := range payloads {
+			h.stream.append(ws.AppendHeader(nil, ws.Header{Fin: true, Opcode: ws.Text, Length: uint64(len(p))}), p)
+		}
+		h.stream.publish()
+	})
+}
+
+// connected gives both ends of a connection that holds little.
+func connected(t testing.TB) (client, served net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err == nil {
+		served, err = l.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	client.(*net.TCPConn).SetReadBuffer(1)
+	served.(*net.TCPConn).SetWriteBuffer(1)
+	return client, served
+}
+
+// seat gives a client a place in the log of a form.
+func (h *hall) seat(f form, at func(g *log) cursor) (net.Conn, *subscriber) {
+	h.t.Helper()
+	client, served := connected(h.t)
+	taken, err := h.group.Take(served, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	g, err := h.stream.read(h.t.Context(), f)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.stream.acquire()
+	s := &subscriber{aud: h.stream.audience(h.loop, f), at: at(g)}
+	s.frame.Masked = true
+	s.first = s.at.number()
+	h.loop.Post(&starting{sub: s, taken: taken, log: g})
+	h.on(func() {})
+	return client, s
+}
+
+// The last one of an audience may leave while its turn is still to come.
+func TestAnAudienceMayEndBeforeItsTurn(t *testing.T) {
+	h := newHall(t, config.Slow{Policy: "close", After: config.Lag{Bytes: 1 << 20}}, config.History{})
+	_, s := h.seat(plain, (*log).live)
+	h.on(func() {
+		h.stream.append([]byte{0x81, 1}, []byte("x"))
+		s.aud.begin(1)
+		s.cut()
+	})
+	h.on(func() {}) // the crew's turn
+	client, _ := h.seat(plain, (*log).live)
+	h.say([]byte("y"))
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(client, got); err != nil || string(got) != "\x81\x01y" {
+		t.Errorf("who comes next gets %q, %v", got, err)
+	}
+}
+
+// A client that can't be told that it is too slow, because the message under
+// way is too long, is cut off: in the middle of a pass, maybe as the last one.
+func TestAnAudienceMayEndWhenItIsJudged(t *testing.T) {
+	h := newHall(t, config.Slow{Policy: "close", After: config.Lag{Bytes: 64 << 10}}, config.History{})
+	client, s := h.seat(plain, (*log).live)
+	h.say(make([]byte, 4<<20))
+	h.on(func() {
+		if !s.has(flagInside) || s.in != &s.aud.blocked {
+			t.Error("the client should be inside a message")
+		}
+	})
+	h.say(make([]byte, 100<<10))
+	h.on(func() {})
+	h.on(func() {
+		if !s.has(flagEnded) {
+			t.Error("the client should be cut off")
+		}
+	})
+	if _, err := io.Copy(io.Discard, client); err == nil {
+		t.Error("the client is closed in good order, inside a frame")
+	}
+	if h.lost[lostClosed] != 2 {
+		t.Errorf("lost are %v; want 2 messages, %s", h.lost, lostClosed)
+	}
+}
+
+func TestAListIsLinkedBothWays(t *testing.T) {
+	var l list
+	s := make([]subscriber, 4)
+	for i := range s {
+		l.add(&s[i])
+	}
+	for _, k := range []int{1, 0, 3, 2} {
+		l.remove(&s[k])
+		var fro []*subscriber
+		for p := l.last; p != nil; p = p.prev {
+			fro = append(fro, p)
+		}
+		n := 0
+		for p := l.first; p != nil; p = p.next {
+			if n++; n > len(fro) || fro[len(fro)-n] != p {
+				t.Fatal("forwards is not backwards")
+			}
+		}
+		if n != len(fro) || s[k].next != nil || s[k].prev != nil {
+			t.Fatal("what was removed is still linked")
+		}
+	}
+	if l != (list{}) {
+		t.Error("the list is not empty")
+	}
+}
