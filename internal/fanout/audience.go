@@ -151,7 +151,9 @@ func (a *audience) slice() (more bool) {
 		a.stream.route.Observe.Delivered(time.Duration(time.Now().UnixNano() - a.began))
 		a.began = 0
 	}
-	a.reached.Store(a.at.bytes())
+	if a.log != nil { // somebody is still there
+		a.reached.Store(a.at.bytes())
+	}
 	a.stream.relieve()
 	if !a.again {
 		return false
