@@ -155,7 +155,7 @@ func TestAnAudienceMayEndWhenItIsJudged(t *testing.T) {
 	client, s := h.seat(plain, (*log).live)
 	h.say(make([]byte, 4<<20))
 	h.on(func() {
-		if !s.has(flagInside) || s.in != &s.aud.blocked {
+		if !s.has(flagInside) || s.aud.blocked.first != s {
 			t.Error("the client should be inside a message")
 		}
 	})
