@@ -13,6 +13,8 @@ import (
 const (
 	sliceWrites = 64
 	sliceBytes  = 1 << 20
+	restPart    = 4                     // a pass is followed by a rest of a fourth of its length
+	restLeast   = 50 * time.Microsecond // shorter ones are not worth it
 )
 
 // audience is the subscribers of a stream's form on one loop. A pass over it
@@ -39,6 +41,9 @@ type audience struct {
 	turn    *subscriber // next in the pass
 	next    *audience   // of the crew's queue
 	began   int64       // since, of the pass
+	started int64       // when the pass began, nanoseconds since 1970
+	rested  int64       // when the next one may, on that clock
+	resting bool        // it waits for that
 	queued  bool        // it is in the crew's queue
 	again   bool        // woken during a pass
 	over    *ending     // the source's end: whoever has it all is told
@@ -112,23 +117,32 @@ func (a *audience) wake(now int64) {
 
 // Run begins a pass, or has another follow the one under way.
 func (a *audience) Run(*loop.Loop) {
-	since := a.since.Load()
-	a.woken.Store(false)
-	if a.queued {
+	if a.woken.Store(false); a.queued || a.resting {
 		a.again = true
 		return
 	}
-	a.begin(since)
+	a.begin()
 }
 
-func (a *audience) begin(since int64) {
+// begin begins a pass, unless the last one's rest is not over. A pass is
+// followed by a rest of a part of its length: so a feed that would fill the loop
+// leaves time for other sessions, and its messages go out in fewer, larger
+// writes.
+func (a *audience) begin() {
 	a.again = false
 	if a.log == nil {
 		return
 	}
+	now := time.Now().UnixNano()
+	if rest := time.Duration(a.rested - now); rest > restLeast {
+		a.resting = true
+		a.crew.loop.Nap((*resting)(a), a.crew.loop.Now()+rest)
+		return
+	}
+	a.started = now
 	a.reached.Store(a.at.bytes())
 	a.at = a.log.live()
-	a.began = since
+	a.began = a.since.Load()
 	a.judge()
 	a.turn = a.ring.first
 	a.crew.enqueue(a)
@@ -147,8 +161,10 @@ func (a *audience) slice() (more bool) {
 	if a.turn != nil {
 		return true
 	}
+	now := time.Now().UnixNano()
+	a.rested = now + (now-a.started)/restPart
 	if a.began != 0 {
-		a.stream.route.Observe.Delivered(time.Duration(time.Now().UnixNano() - a.began))
+		a.stream.route.Observe.Delivered(time.Duration(now - a.began))
 		a.began = 0
 	}
 	if a.log != nil { // somebody is still there
@@ -158,8 +174,18 @@ func (a *audience) slice() (more bool) {
 	if !a.again {
 		return false
 	}
-	a.begin(a.since.Load())
+	a.begin()
 	return false
+}
+
+// resting is an audience between two passes.
+type resting audience
+
+// Run begins the next pass.
+func (t *resting) Run(*loop.Loop) {
+	a := (*audience)(t)
+	a.resting = false
+	a.begin()
 }
 
 // count adds what was written to the route's counters.

@@ -156,7 +156,7 @@ func TestAnAudienceMayEndBeforeItsTurn(t *testing.T) {
 	_, s := h.seat(plain, (*log).live)
 	h.on(func() {
 		h.stream.append([]byte{0x81, 1}, []byte("x"))
-		s.aud.begin(1)
+		s.aud.begin()
 		s.cut()
 	})
 	h.on(func() {}) // the crew's turn

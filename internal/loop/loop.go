@@ -114,6 +114,7 @@ type Loop struct {
 	now                 time.Duration // since base, read once a round
 	poll                poller
 	wheel               wheel
+	naps                []nap
 	in                  []byte          // every raw read lands here, or what TLS makes of it
 	cipherIn, cipherOut []byte          // ciphertext on its way, where there is TLS
 	failing             map[*Conn]error // what flagFailing is about
@@ -160,6 +161,40 @@ func (l *Loop) Arm(t *Timer, owner Expirer, when time.Duration) { l.wheel.arm(t,
 // Disarm takes t off the wheel.
 func (l *Loop) Disarm(t *Timer) { l.wheel.stop(t) }
 
+// nap is a task for a moment that the wheel's ticks are too coarse for.
+type nap struct {
+	task Task
+	at   time.Duration
+}
+
+// Nap has t run at a time that is close, to some ten microseconds. There are few
+// of them, and they can't be taken back. It belongs to the loop.
+func (l *Loop) Nap(t Task, at time.Duration) { l.naps = append(l.naps, nap{t, at}) }
+
+// runNaps runs the naps that are over.
+func (l *Loop) runNaps() {
+	for i := 0; i < len(l.naps); i++ {
+		if n := l.naps[i]; n.at <= l.now {
+			last := len(l.naps) - 1
+			l.naps[i], l.naps[last] = l.naps[last], nap{}
+			l.naps = l.naps[:last]
+			i--
+			l.runTask(n.task)
+		}
+	}
+}
+
+// sleep tells how long the loop may sleep from now, and false for ever.
+func (l *Loop) sleep(now time.Duration) (time.Duration, bool) {
+	wait, ok := l.wheel.until(now)
+	for _, n := range l.naps {
+		if left := max(n.at-now, 0); !ok || left < wait {
+			wait, ok = left, true
+		}
+	}
+	return wait, ok
+}
+
 // MaskKey gives four unpredictable bytes (RFC 6455, section 10.3).
 func (l *Loop) MaskKey() (key [4]byte) {
 	binary.LittleEndian.PutUint32(key[:], uint32(l.rng.Uint64()))
@@ -180,6 +215,9 @@ func (l *Loop) run() {
 		l.now = time.Since(l.base)
 		l.runTasks()
 		l.runReady()
+		if len(l.naps) > 0 {
+			l.runNaps()
+		}
 		l.wheel.advance(l.now)
 		l.poll.events(l, l.idle())
 	}

@@ -86,6 +86,27 @@ func (p *poller) look(wait uintptr) int {
 	return int(n)
 }
 
+// nap waits for an event or the end of a nap that is near; it is false where
+// none is.
+func (p *poller) nap(l *Loop) bool {
+	if len(l.naps) == 0 {
+		return false
+	}
+	wait, _ := l.sleep(time.Since(l.base))
+	if wait > linger*time.Millisecond {
+		return false
+	}
+	ts := unix.NsecToTimespec(int64(wait))
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epfd), uintptr(unsafe.Pointer(&p.found[0])), batch, uintptr(unsafe.Pointer(&ts)), 0, 0)
+	switch e {
+	case 0:
+		p.n = int(n)
+	case unix.ENOSYS: // before Linux 5.11
+		p.n = p.look(linger)
+	}
+	return true
+}
+
 // block waits for an event and lets others have the processor.
 func (p *poller) block() int {
 	n, err := unix.EpollWait(p.epfd, p.found[:], -1)
@@ -110,12 +131,11 @@ func (p *poller) events(l *Loop, block bool) {
 		p.yielded = l.now
 		syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
-	if p.n == 0 && block {
+	if p.n == 0 && block && !p.nap(l) {
 		p.arm(l)
-		p.n = p.look(linger)
-	}
-	if p.n == 0 && block {
-		p.n = p.block()
+		if p.n = p.look(linger); p.n == 0 {
+			p.n = p.block()
+		}
 	}
 	l.asleep.Store(false)
 	l.now = time.Since(l.base)
@@ -156,7 +176,7 @@ func (p *poller) drain(fd int) {
 // arm sets the timer descriptor to when the wheel is due, if that is earlier
 // than what it is set to.
 func (p *poller) arm(l *Loop) {
-	wait, ok := l.wheel.until(l.now)
+	wait, ok := l.sleep(l.now)
 	if !ok {
 		return
 	}

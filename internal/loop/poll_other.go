@@ -37,7 +37,7 @@ func (p *poller) wake() {
 func (p *poller) events(l *Loop, block bool) {
 	if block {
 		var due <-chan time.Time
-		if wait, ok := l.wheel.until(time.Since(l.base)); ok {
+		if wait, ok := l.sleep(time.Since(l.base)); ok {
 			p.timer.Reset(wait)
 			due = p.timer.C
 		}
