@@ -17,14 +17,14 @@ const logQueue = 4096
 // waits for a terminal, a disk or somebody else's handler. When too many wait,
 // records are dropped and counted.
 type queue struct {
-	records chan queued
+	records chan *queued
 	drops   atomic.Uint64
 	done    sync.WaitGroup
 	closing sync.Once
 	closed  atomic.Bool
 }
 
-// queued is a record and who writes it; nobody ends the queue.
+// queued is a record and who writes it; nil ends the queue.
 type queued struct {
 	to     slog.Handler
 	record slog.Record
@@ -37,7 +37,7 @@ type handler struct {
 }
 
 func newQueue() *queue {
-	q := &queue{records: make(chan queued, logQueue)}
+	q := &queue{records: make(chan *queued, logQueue)}
 	q.done.Add(1)
 	go q.write()
 	return q
@@ -55,7 +55,7 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 		return h.to.Handle(ctx, r)
 	}
 	select {
-	case h.queue.records <- queued{h.to, r.Clone()}:
+	case h.queue.records <- &queued{h.to, r.Clone()}:
 	default:
 		h.queue.drops.Add(1)
 	}
@@ -73,7 +73,7 @@ func (h handler) WithGroup(name string) slog.Handler { return handler{h.queue, h
 func (q *queue) write() {
 	defer q.done.Done()
 	for r := range q.records {
-		if r.to == nil {
+		if r == nil {
 			return
 		}
 		_ = r.to.Handle(context.Background(), r.record) // nobody to tell
@@ -84,7 +84,7 @@ func (q *queue) write() {
 func (q *queue) close() {
 	q.closing.Do(func() {
 		q.closed.Store(true)
-		q.records <- queued{}
+		q.records <- nil
 		q.done.Wait()
 	})
 }

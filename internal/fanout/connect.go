@@ -293,6 +293,7 @@ func (s *source) ready() {
 		t.opened = true
 		t.attempt.from = t.plain.live()
 		close(t.attempt.done)
+		t.attempt = nil // its place in the log is for those who wait alone
 	}
 }
 

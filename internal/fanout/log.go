@@ -78,7 +78,10 @@ func newLog(first uint64, keep limits, lag int64, keyed bool) *log {
 		g.keyLag, g.latest = uint64(lag), map[uint64]cursor{}
 	}
 	s := g.newSegment(first, 0, 0)
-	g.oldest, g.keyed = cursor{seg: s}, cursor{seg: s}
+	g.oldest = cursor{seg: s}
+	if keyed {
+		g.keyed = cursor{seg: s}
+	}
 	g.tail.Store(s)
 	return g
 }
