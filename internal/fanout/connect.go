@@ -126,7 +126,8 @@ func (s *source) dial() {
 	s.state = dialing
 	s.in = ws.Parser{}
 	s.until = l.Now() + r.Timeouts.Dial
-	l.Dial(&s.conn, s, d, head)
+	s.fresh()
+	l.Dial(s.conn, s.leg, d, head)
 	l.Arm(&s.timer, s, s.until)
 }
 
@@ -237,7 +238,7 @@ func (s *source) connected(answer *handshake.Answer) {
 	for _, text := range r.Fanout.Subscribe {
 		s.inject(ws.Header{Fin: true, Opcode: ws.Text}, []byte(text))
 	}
-	s.Drained(&s.conn)
+	s.Drained(s.conn)
 	if s.late == 0 {
 		s.ready()
 	}
@@ -309,11 +310,7 @@ func (s *source) wake(from, after time.Duration) {
 // called next.
 func (s *source) Expire(now time.Duration) time.Duration {
 	if s.checkLinger(now); s.state == over {
-		if s.until != 0 && now >= s.until {
-			s.conn.Close()
-			return 0
-		}
-		return s.until
+		return 0
 	}
 	switch {
 	case s.state == dialing && s.until != 0 && now >= s.until:

@@ -19,7 +19,6 @@ const (
 	looking              // a name is looked up
 	dialing              // connecting, or waiting for the answer
 	open
-	closing // it was told; its end is awaited
 	over    // the stream is no more
 )
 
@@ -27,7 +26,8 @@ const (
 // belongs to the stream's loop.
 type source struct {
 	stream *Stream
-	conn   loop.Conn
+	conn   *loop.Conn // of leg
+	leg    *leg
 	in     ws.Parser
 	timer  loop.Timer
 	state  state
@@ -65,6 +65,57 @@ type source struct {
 
 	lingers time.Duration // when the stream ends if nobody comes; 0: somebody is there
 	staleAt time.Duration // the stream was called stale then; 0: it is not
+}
+
+// leg is one connection to the source. One that was told a close is read on
+// without its source, so that what it still sends does not eat that.
+type leg struct {
+	conn   loop.Conn
+	source *source // nil: it was let go
+	timer  loop.Timer
+}
+
+// Data shows the source what came.
+func (g *leg) Data(c *loop.Conn, p []byte) int {
+	if g.source == nil {
+		return len(p)
+	}
+	return g.source.Data(c, p)
+}
+
+// EOF is the connection's last byte.
+func (g *leg) EOF(c *loop.Conn) {
+	if g.source == nil {
+		g.conn.Close()
+		return
+	}
+	g.source.EOF(c)
+}
+
+// Drained lets more be written.
+func (g *leg) Drained(c *loop.Conn) {
+	if g.source != nil {
+		g.source.Drained(c)
+	}
+}
+
+// Failed is a connection that broke, or was never made.
+func (g *leg) Failed(c *loop.Conn, err error) {
+	if g.source != nil {
+		g.source.Failed(c, err)
+	}
+}
+
+// Expire ends a connection whose end does not come.
+func (g *leg) Expire(time.Duration) time.Duration {
+	g.conn.Close()
+	return 0
+}
+
+// fresh makes place for another connection.
+func (s *source) fresh() {
+	s.leg = &leg{source: s}
+	s.conn = &s.leg.conn
 }
 
 // send passes a client's message on, or keeps it until the source takes it.
@@ -252,8 +303,7 @@ func (s *source) closed(payload []byte) {
 		return
 	}
 	text := string(reason)
-	s.say(code)
-	s.conn.CloseWrite()
+	s.letGo(code)
 	if slices.Contains(s.stream.route.Fanout.RelayCodes, code) {
 		s.stream.route.Log.Info("stream ended by its source", "route", s.stream.route.Name, "stream", s.stream.target.String(), "code", code, "reason", text)
 		s.end()
@@ -263,10 +313,16 @@ func (s *source) closed(payload []byte) {
 	s.lose("closed", &closedError{code, text})
 }
 
-// say sends a close.
-func (s *source) say(code uint16) {
-	key := s.stream.loop.MaskKey()
-	s.conn.Write(ws.AppendClose(nil, code, "", &key))
+// letGo tells the source a close, and leaves the connection to end by itself.
+func (s *source) letGo(code uint16) {
+	l, g := s.stream.loop, s.leg
+	key := l.MaskKey()
+	g.conn.Write(ws.AppendClose(nil, code, "", &key))
+	g.conn.CloseWrite()
+	g.conn.Resume()
+	g.source = nil
+	l.Arm(&g.timer, g, l.Now()+max(s.stream.route.Timeouts.Close, time.Millisecond))
+	s.fresh()
 }
 
 // violated ends a connection whose source broke a rule.
@@ -279,7 +335,7 @@ func (s *source) violated(err error) {
 	if err == error(errTooBig) {
 		s.stream.route.Observe.Lost(s.stream.route.Name, lostTooBig, 1)
 	}
-	s.say(code)
+	s.letGo(code)
 	s.lose("violation", err)
 }
 
@@ -288,8 +344,6 @@ func (s *source) EOF(*loop.Conn) {
 	switch s.state {
 	case dialing:
 		s.failed(errHungUp)
-	case over:
-		s.conn.Close()
 	default:
 		s.lose("hung_up", errHungUp)
 	}
@@ -354,30 +408,22 @@ func (s *source) checkLinger(now time.Duration) {
 // leave ends the connection in good order: nobody needs it.
 func (s *source) leave(code uint16) {
 	if s.state == open {
-		s.say(code)
-		s.conn.CloseWrite()
-		s.until = s.stream.loop.Now() + s.stream.route.Timeouts.Close
+		s.letGo(code)
 	}
 	s.end()
 }
 
 // end is the last of the source: no other connection follows.
 func (s *source) end() {
-	was := s.state
-	s.state, s.retry, s.lingers = over, 0, 0
+	s.state, s.retry, s.until, s.lingers = over, 0, 0, 0
 	s.stream.up.Store(false)
 	for _, frame := range s.queue {
 		s.stream.queued.Add(-int64(len(frame)))
 	}
 	s.queue = nil
 	s.giveUp(errOver)
-	switch {
-	case s.until == 0 && s.conn.Live():
-		s.conn.Close()
-		s.stream.loop.Disarm(&s.timer)
-	case was == open && s.conn.Live():
-		s.stream.loop.Arm(&s.timer, s, s.until)
-	}
+	s.conn.Close()
+	s.stream.loop.Disarm(&s.timer)
 }
 
 // Panicked ends a source whose state can't be trusted. It is for the loop.

@@ -105,6 +105,7 @@ func newStream(r *Route, t target) *Stream {
 	}
 	s.epochs.begin(newEpoch(), 0, 0)
 	s.source.stream = s
+	s.source.fresh()
 	s.latest.Store(time.Now().UnixNano())
 	return s
 }
