@@ -64,32 +64,38 @@ func (c Config) String() string {
 		}
 		ups = append(ups, u)
 	}
-	y := c.Top + "\n"
-	for _, base := range []string{`listen: "127.0.0.1:0"`, `admin: {address: "off"}`, `log: {level: debug, sessions: both}`, "drain: 200ms"} {
-		if key, _, _ := strings.Cut(base, ":"); !strings.Contains("\n"+y, "\n"+key+":") {
-			y += base + "\n"
-		}
-	}
-	timeouts := strings.Split(c.Timeouts, ", ")
-	for _, base := range []string{"ping: 0s", "close: 1s"} {
-		if key, _, _ := strings.Cut(base, " "); !strings.Contains(" "+c.Timeouts, " "+key) {
-			timeouts = append(timeouts, base)
-		}
-	}
-	y += "routes:\n  - name: r\n"
-	if c.Route != "" {
-		y += strings.TrimRight(c.Route, "\n") + "\n"
-	}
-	y += "    timeouts: {" + strings.Trim(strings.Join(timeouts, ", "), ", ") + "}\n"
-	if c.Limits != "" {
-		y += "    limits: {" + c.Limits + "}\n"
-	}
+	y := beginning(c.Top, c.Route, c.Timeouts, c.Limits)
 	y += "    balance: {upstreams: [" + strings.Join(ups, ", ") + "], health: {" + or(c.Health, "probe: none") +
 		"}, failover: {" + or(c.Failover, "spread: 0s") + "}"
 	if c.Balance != "" {
 		y += ", " + c.Balance
 	}
 	return y + "}\n"
+}
+
+// beginning is what configurations of every mode begin with.
+func beginning(top, route, timeouts, limits string) string {
+	y := top + "\n"
+	for _, base := range []string{`listen: "127.0.0.1:0"`, `admin: {address: "off"}`, `log: {level: debug, sessions: both}`, "drain: 200ms"} {
+		if key, _, _ := strings.Cut(base, ":"); !strings.Contains("\n"+y, "\n"+key+":") {
+			y += base + "\n"
+		}
+	}
+	times := strings.Split(timeouts, ", ")
+	for _, base := range []string{"ping: 0s", "close: 1s"} {
+		if key, _, _ := strings.Cut(base, " "); !strings.Contains(" "+timeouts, " "+key) {
+			times = append(times, base)
+		}
+	}
+	y += "routes:\n  - name: r\n"
+	if route != "" {
+		y += strings.TrimRight(route, "\n") + "\n"
+	}
+	y += "    timeouts: {" + strings.Trim(strings.Join(times, ", "), ", ") + "}\n"
+	if limits != "" {
+		y += "    limits: {" + limits + "}\n"
+	}
+	return y
 }
 
 // App is a Sluice under test.
