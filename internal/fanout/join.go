@@ -312,8 +312,8 @@ func (s *Stream) foreword(w *Want, f form, p place, offset string) (b []byte) {
 	s.mu.Lock()
 	greet := s.greeting
 	s.mu.Unlock()
-	if p.n > greet.first && len(greet.messages) == s.route.Fanout.Greeting {
-		for _, m := range greet.messages {
+	if p.n > greet.first { // what of it lies before the client's place
+		for _, m := range greet.messages[:min(uint64(len(greet.messages)), p.n-greet.first)] {
 			b = f.frame(b, m.op, m.payload)
 		}
 	}
