@@ -145,3 +145,14 @@ func (a *App) WantMetric(t testing.TB, sentence, name string, want float64) {
 		return ""
 	})
 }
+
+// WantSessions waits until so many sessions are counted.
+func (a *App) WantSessions(t testing.TB, sentence string, want int64) {
+	t.Helper()
+	within(t, sentence, func() string {
+		if n := a.sessions(); n != want {
+			return strconv.FormatInt(n, 10) + " sessions are counted, want " + strconv.FormatInt(want, 10)
+		}
+		return ""
+	})
+}
