@@ -83,7 +83,7 @@ func (s *subscriber) pinged(payload []byte) {
 	}
 	switch {
 	case s.has(flagSentClose):
-	case s.has(flagInside) || s.full():
+	case s.has(flagInside) || s.conn.Full():
 		a := s.aside()
 		a.pong, a.ponging = append(a.pong[:0], payload...), true
 	default:
@@ -253,6 +253,10 @@ func (s *subscriber) spoke() {
 			return
 		}
 	}
+	if a.op == ws.Text && !validText(payload) { // the source would close the connection of all
+		s.violated(errText)
+		return
+	}
 	if answer, ok := r.answers[string(payload)]; ok && a.op == ws.Text {
 		s.reply(answer)
 		return
@@ -271,7 +275,7 @@ func (s *subscriber) spoke() {
 func (s *subscriber) reply(text string) {
 	switch {
 	case s.has(flagSentClose):
-	case s.has(flagInside) || s.full():
+	case s.has(flagInside) || s.conn.Full():
 		s.aside().answer = text
 	default:
 		s.conn.Write(ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, []byte(text)))
