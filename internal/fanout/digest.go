@@ -148,6 +148,10 @@ func (a *audience) makeDigest(number uint64) *digest {
 func (s *subscriber) flushDigest() bool {
 	m := s.more
 	d := m.digest
+	if m.read == len(d.bytes) { // a control frame had its last message finished
+		m.digest = nil
+		return true
+	}
 	p := d.bytes[m.read:]
 	n := s.conn.TryWrite(p)
 	before := m.read
