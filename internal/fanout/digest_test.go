@@ -193,3 +193,25 @@ func TestADigestLetsTheLogGo(t *testing.T) {
 		t.Errorf("the client got %d of %d messages and was told of %d; lost are %d", r.got, n, r.told, h.lostTo(lostLatest))
 	}
 }
+
+// The last message of a digest may be finished for the sake of a control frame,
+// or of another digest: then there is nothing left to send of it.
+func TestADigestMayHaveBeenSent(t *testing.T) {
+	h := newHall(t, config.Slow{Policy: "latest", Key: "k", After: config.Lag{Bytes: 16 << 10}, Notice: latestNotice}, config.History{})
+	client, s := h.seat(plain, (*log).live)
+	h.on(func() {
+		d := &digest{bytes: quote(0, "K", 10), index: []digested{{}}, then: s.at}
+		s.aside().digest, s.more.read = d, len(d.bytes)
+		s.flush()
+		if s.digesting() {
+			t.Error("the digest is still there")
+		}
+	})
+	h.say(quote(0, "K", 10))
+	r := &reader{conn: client, latest: map[string]uint64{}}
+	for r.got < 1 {
+		if err := r.take(1000, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
