@@ -85,7 +85,7 @@ func (s *subscriber) shed() {
 	s.pass(lostLatest, owed-uint64(len(d.index)-k))
 	m := s.aside()
 	m.digest, m.read = d, d.begins(k)
-	m.floor = cursor{}
+	m.then, m.floor = cursor{}, cursor{}
 	s.at = d.then
 }
 
