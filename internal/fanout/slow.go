@@ -254,10 +254,10 @@ func (s *subscriber) pass(reason string, n uint64) {
 }
 
 // notify tells the client what it has missed, where it is between messages. One
-// that stays behind is told once in a while.
+// that stays behind is told once in a while, one that parts whatever waits.
 func (s *subscriber) notify() {
 	a := s.more
-	if a == nil || a.passed == 0 || s.has(flagInside) || s.full() {
+	if a == nil || a.passed == 0 || s.has(flagInside) || s.full() && s.seat != parted {
 		return
 	}
 	if s.has(flagConflate) && s.loop().Now() < a.told+noticeEvery {
