@@ -3,6 +3,7 @@ package faults_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -32,7 +33,7 @@ const (
 // and comes back.
 type feed struct {
 	seed     uint64
-	messages int // of each connection, about
+	messages int  // of each connection, about
 	silence  bool // how the first connection ends
 	l        net.Listener
 
@@ -44,6 +45,7 @@ type feed struct {
 	seen    map[int]int  // bytes of each connection that the witness has got
 	whole   map[int]bool // connections of which everything must arrive
 	stopped bool
+	gone    int      // connections that the proxy has let go of
 	done    bool     // all is written
 	conn    net.Conn // the one that is open
 }
@@ -84,6 +86,10 @@ func (f *feed) connection(c int, conn net.Conn, last bool) error {
 	go func() { // pongs and closes are of no use to it
 		defer close(gone)
 		_, _ = in.WriteTo(io.Discard)
+		f.mu.Lock()
+		f.gone = c + 1
+		f.cond.Broadcast()
+		f.mu.Unlock()
 	}()
 	w := &writer{conn: conn, r: rand.New(rand.NewPCG(f.seed, uint64(c)))}
 	w.write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
@@ -94,7 +100,9 @@ func (f *feed) connection(c int, conn net.Conn, last bool) error {
 		written += len(p)
 		f.note(stamp{c, n, len(p)})
 		w.message(p)
-		f.keepUp(c, written, w)
+		if !f.keepUp(c, written, w) {
+			return errors.New("the proxy has let go of it")
+		}
 	}
 	f.die(c, w, last)
 	return nil
@@ -106,16 +114,18 @@ func (f *feed) note(s stamp) {
 	f.mu.Unlock()
 }
 
-// keepUp waits for the witness, so that what is under way is bounded.
-func (f *feed) keepUp(c, written int, w *writer) {
+// keepUp waits for the witness, so that what is under way is bounded. It is
+// false when nobody listens any more.
+func (f *feed) keepUp(c, written int, w *writer) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if written-f.seen[c] > 64<<10 {
 		w.write(nil)
 	}
-	for !f.stopped && written-f.seen[c] > 64<<10 {
+	for !f.stopped && f.gone <= c && written-f.seen[c] > 64<<10 {
 		f.cond.Wait()
 	}
+	return !f.stopped && f.gone <= c
 }
 
 // arrived tells what the witness has got.

@@ -71,7 +71,7 @@ type plan struct {
 
 func newPlan(seed uint64, r *rand.Rand) plan {
 	p := plan{
-		policy: []string{"close", "skip", "latest"}[seed%3], lag: []int{128 << 10, 200 << 10}[r.IntN(2)],
+		policy: []string{"close", "skip", "latest"}[seed%3], lag: []int{200 << 10, 300 << 10}[r.IntN(2)],
 		messages: 50, bytes: 64 << 10,
 	}
 	if seed%2 == 1 {
@@ -131,7 +131,13 @@ func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 	a := testkit.Start(t, tr, p.yaml(f.url()))
 	u := &run{t: t, plan: p, feed: f, addr: a.Addr()}
 	served := make(chan error, 1)
-	go func() { served <- f.serve(3) }()
+	go func() {
+		err := f.serve(3)
+		if err != nil {
+			a.Cancel()
+		}
+		served <- err
+	}()
 
 	w := u.listener("witness", plainFrames, r.Uint64())
 	w.witness = true
@@ -152,7 +158,7 @@ func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 	}
 	w.conn.Close()
 	wg.Wait()
-	if err := <-served; err != nil && !t.Failed() {
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 	a.WantNoSessions(t, "all have gone")
