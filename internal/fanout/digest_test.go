@@ -27,6 +27,7 @@ type reader struct {
 	got, told   uint64            // messages, and those that notices told of
 	latest      map[string]uint64 // of each key
 	code        uint16            // it was closed with; 0: it was not
+	odd         error             // a notice of another place than what came is; only a close may follow
 }
 
 // take reads once, as much as is there, and waits for so long if nothing is.
