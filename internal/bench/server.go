@@ -60,6 +60,28 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // Clients counts those that are connected.
 func (s *Server) Clients() int { return int(s.live.Load()) }
 
+// Say sends a text message to every client. Any goroutine may call it.
+func (s *Server) Say(text []byte) {
+	frame := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.loop.Post(&saying{c, frame})
+	}
+}
+
+type saying struct {
+	conn  *serverConn
+	frame []byte
+}
+
+// Run sends the message, unless the client can't follow.
+func (t *saying) Run(*loop.Loop) {
+	if c := &t.conn.conn; c.Live() && !t.conn.closed && !c.Full() {
+		c.Write(t.frame)
+	}
+}
+
 // hangUp cuts every client off, as a process that dies does.
 func (s *Server) hangUp() {
 	s.mu.Lock()

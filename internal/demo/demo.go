@@ -34,11 +34,16 @@ func Run(ctx context.Context, o Options) error {
 	defer group.Stop()
 	d := &demo{group: group}
 	defer d.stopAll()
+	if err := d.openMarket(ctx); err != nil {
+		return err
+	}
 	for _, name := range []string{"a", "b", "c"} {
 		i, err := d.add(name)
 		if err != nil {
 			return err
 		}
+		i.hello = []byte(`{"instance":"` + name + `"}`)
+		d.instances = append(d.instances, i)
 		if err := i.start(); err != nil {
 			return err
 		}
@@ -55,6 +60,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := d.market.gather(ctx, a); err != nil {
+		return err
+	}
+	defer d.market.crowd.Close()
 	d.say(o, a)
 	return a.Run(ctx)
 }
@@ -63,9 +72,10 @@ func Run(ctx context.Context, o Options) error {
 func (d *demo) say(o Options, a *app.App) {
 	at, admin := a.Addresses()[0], a.AdminAddress()
 	shown := func(addr net.Addr) string { return "localhost:" + port(addr.String()) }
-	fmt.Fprintln(o.Out, "Three echo servers, and Sluice in front of them, in one process.")
+	fmt.Fprintln(o.Out, "A market feed and three echo servers, and Sluice in front of them, in one process.")
 	fmt.Fprintln(o.Out)
-	fmt.Fprintf(o.Out, "  page     http://%s/         200 sessions as tiles; stop a server and watch them\n", shown(at))
+	fmt.Fprintf(o.Out, "  page     http://%s/         add a crowd to the feed, cut a connection, stop a server\n", shown(at))
+	fmt.Fprintf(o.Out, "  feed     ws://%s/feed       or curl -N -H 'Accept: text/event-stream' http://%s/feed\n", shown(at), shown(at))
 	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
 	if admin != nil {
 		fmt.Fprintf(o.Out, "  admin    http://%s/api      instances, load, counts; /metrics\n", shown(admin))
@@ -92,6 +102,12 @@ admin: {address: %q}
 log: {level: warn, sessions: none}
 drain: 1s
 routes:
+  - name: feed
+    match: {path: /feed}
+    fanout:
+      source: %q
+      linger: 1h
+      slow: {policy: latest, key: symbol, notice: none}
   - name: echo
     match: {path: /ws}
     origins: [self]
@@ -101,7 +117,7 @@ routes:
       failover: {spread: 1s}
   - name: page
     balance: {upstreams: [%q]}
-`, free(o.Listen), free(o.Admin), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), "ws://"+page.String())
+`, free(o.Listen), free(o.Admin), d.market.url(), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), "ws://"+page.String())
 	return config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
 }
 
@@ -124,6 +140,7 @@ func free(address string) string {
 type demo struct {
 	group     *loop.Group
 	instances []*instance
+	market    *market
 }
 
 // instance is an echo server that can be killed and started again at the same
@@ -135,6 +152,7 @@ type instance struct {
 
 	mu     sync.Mutex // guards what follows
 	server *bench.Server
+	hello  []byte             // to each client that comes; nil: nothing
 	cancel context.CancelFunc // nil while it is stopped
 	ended  chan struct{}
 }
@@ -146,9 +164,7 @@ func (d *demo) add(name string) (*instance, error) {
 		return nil, err
 	}
 	defer l.Close()
-	i := &instance{demo: d, name: name, addr: l.Addr().String()}
-	d.instances = append(d.instances, i)
-	return i, nil
+	return &instance{demo: d, name: name, addr: l.Addr().String()}, nil
 }
 
 func (i *instance) url() string { return "ws://" + i.addr }
@@ -166,7 +182,7 @@ func (i *instance) start() error {
 	}
 	var ctx context.Context
 	ctx, i.cancel = context.WithCancel(context.Background())
-	i.server = bench.EchoServer(i.demo.group, bench.ServerOptions{Greeting: []byte(`{"instance":"` + i.name + `"}`)})
+	i.server = bench.EchoServer(i.demo.group, bench.ServerOptions{Greeting: i.hello})
 	i.ended = make(chan struct{})
 	go i.run(ctx, l)
 	return nil
@@ -192,6 +208,10 @@ func (i *instance) stop() {
 func (d *demo) stopAll() {
 	for _, i := range d.instances {
 		i.stop()
+	}
+	if d.market != nil {
+		d.market.ended.Store(true)
+		d.market.stop()
 	}
 }
 

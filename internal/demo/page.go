@@ -24,7 +24,9 @@ func (d *demo) servePage(ctx context.Context) (net.Addr, error) {
 		_, _ = w.Write(pageHTML) // the visitor is gone
 	})
 	mux.HandleFunc("GET /demo/state", d.serveState)
-	mux.HandleFunc("POST /demo/{name}/{verb}", d.serveButton)
+	mux.HandleFunc("GET /demo/feed", d.market.serveState)
+	mux.HandleFunc("POST /demo/feed/{verb}", guarded(d.market.serveButton))
+	mux.HandleFunc("POST /demo/{name}/{verb}", guarded(d.serveButton))
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: pageTimeout}
 	context.AfterFunc(ctx, func() { web.Close() })
 	go serveUntilClosed(web, l)
@@ -40,13 +42,20 @@ func (d *demo) serveState(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(all) // the visitor is gone
 }
 
-// serveButton stops or starts an instance. The header keeps other sites'
-// pages from pressing it.
-func (d *demo) serveButton(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("X-Demo") == "" {
-		http.Error(w, "X-Demo is wanted", http.StatusForbidden)
-		return
+// guarded keeps other sites' pages from pressing a button: they can't send the
+// header.
+func guarded(button http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Demo") == "" {
+			http.Error(w, "X-Demo is wanted", http.StatusForbidden)
+			return
+		}
+		button(w, r)
 	}
+}
+
+// serveButton stops or starts an instance.
+func (d *demo) serveButton(w http.ResponseWriter, r *http.Request) {
 	for _, i := range d.instances {
 		if i.name != r.PathValue("name") {
 			continue
