@@ -193,9 +193,9 @@ func (e *encoder) render(f form, d *derived, frame []byte) []byte {
 	}
 	epoch, n := e.stream.epochs.name(d.from.number())
 	if f == events {
-		e.b = appendEvent(e.b[:0], epoch, n, true, op == ws.Binary, payload)
+		e.b = appendEvent(e.b[:0], epoch, n, epoch != "", op == ws.Binary, payload)
 	} else {
-		e.b = appendLine(e.b[:0], epoch, n, true, op == ws.Binary, payload)
+		e.b = appendLine(e.b[:0], epoch, n, epoch != "", op == ws.Binary, payload)
 	}
 	return e.b
 }

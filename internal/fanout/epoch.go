@@ -7,7 +7,7 @@ import (
 )
 
 // epochsKept is how many past epochs of a stream are still understood.
-const epochsKept = 64
+const epochsKept = 1024
 
 // epochs say what clients call the messages of a log. The log numbers them
 // without a break as long as the stream lives; what came after a break in the
@@ -52,6 +52,13 @@ func (e *epochs) name(n uint64) (epoch string, number uint64) {
 		}
 	}
 	return "", n
+}
+
+// oldest gives the first number that has a name.
+func (e *epochs) oldest() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.list[0].at
 }
 
 // offset writes what n is called.

@@ -170,7 +170,8 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 		past = s.plain
 	}
 	past.trim(s.route.fanout.clock())
-	oldest, head := past.start().number(), max(g.live().number(), s.plain.live().number())
+	oldest := max(past.start().number(), s.epochs.oldest())
+	head := max(g.live().number(), s.plain.live().number())
 	if w.From == "" && w.Seen == "" {
 		live := head
 		if f == deflated {
