@@ -41,7 +41,7 @@ func (s *subscriber) Expire(now time.Duration) time.Duration {
 func (s *subscriber) check(now time.Duration) {
 	t := &s.route().Timeouts
 	if since, waits := s.conn.Stalled(); waits && t.Write > 0 && now >= since+t.Write && s.seat != parted {
-		s.lose(lostStuck, s.log().live().number()-min(s.log().live().number(), s.owed().number()))
+		s.loseRest(lostStuck, s.log().live())
 		s.gone("the client does not read")
 		return
 	}

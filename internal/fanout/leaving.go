@@ -27,7 +27,7 @@ func (s *subscriber) part(w lastWord) {
 		return
 	}
 	s.aud.move(s, parted)
-	s.notifyLast()
+	s.notify(true)
 	s.first = s.delivered()
 	s.at = cursor{}
 	a := s.more
@@ -36,13 +36,6 @@ func (s *subscriber) part(w lastWord) {
 	a.until = l.Now() + s.route().Timeouts.Close
 	l.Arm(&s.timer, s, a.until)
 	s.settle()
-}
-
-// notifyLast tells of what was missed, however long ago the client was told
-// before.
-func (s *subscriber) notifyLast() {
-	s.flags &^= flagConflate
-	s.notify()
 }
 
 // farewell is the last that the client hears.

@@ -120,8 +120,25 @@ func (f *Fanout) waited(c cursor) time.Duration {
 
 // giveUp closes a client that is too slow.
 func (s *subscriber) giveUp(head cursor) {
-	s.lose(lostClosed, head.number()-s.at.number())
-	s.part(lastWord{code: ws.CodeTryLater, side: "proxy", reason: "too slow"})
+	whole := s.letGo()
+	s.notify(true) // of what it had missed before: it may come back for the rest
+	s.loseRest(lostClosed, head)
+	if w := (lastWord{code: ws.CodeTryLater, side: "proxy", reason: "too slow"}); whole {
+		s.part(w)
+	} else { // nothing may follow half a message
+		w.code = 0
+		s.more.last = w
+		s.cut()
+	}
+}
+
+// loseRest counts all that the subscriber has yet to get, up to head.
+func (s *subscriber) loseRest(reason string, head cursor) {
+	_, before := s.needs()
+	s.lose(reason, uint64(before)+head.number()-min(head.number(), s.at.number()+s.more.skips()))
+	s.at = head
+	a := s.aside()
+	a.digest, a.then, a.skip, a.floor = nil, cursor{}, 0, cursor{}
 }
 
 // lose counts messages that the subscriber will not get.
@@ -231,17 +248,17 @@ func (s *subscriber) conflate() bool {
 		}
 	}
 	s.pass(lostLatest, passed)
-	s.notify()
+	s.notify(false)
 	return !s.has(flagConflate)
 }
 
 // begins tells where message k of the n that are published begins, or where
 // they all end.
-func (g *segment) begins(k, n, all uint32) uint32 {
+func (s *segment) begins(k, n, all uint32) uint32 {
 	if k == n {
 		return all
 	}
-	return g.index[k].start
+	return s.index[k].start
 }
 
 // pass counts messages that the subscriber will not get and is to be told of.
@@ -255,17 +272,18 @@ func (s *subscriber) pass(reason string, n uint64) {
 
 // notify tells the client what it has missed, where it is between messages. One
 // that stays behind is told once in a while, one that parts whatever waits.
-func (s *subscriber) notify() {
+func (s *subscriber) notify(parts bool) {
 	a := s.more
-	if a == nil || a.passed == 0 || s.has(flagInside) || s.full() && s.seat != parted {
+	if a == nil || a.passed == 0 || s.has(flagInside) {
 		return
 	}
-	if s.has(flagConflate) && s.loop().Now() < a.told+noticeEvery {
+	if !parts && (s.full() || s.has(flagConflate) && s.loop().Now() < a.told+noticeEvery) {
 		return
 	}
 	stream := s.aud.stream
 	if t := s.route().notice; t != nil {
-		text := render(t, config.NoticeFields{Lost: a.passed, Reason: a.why, Offset: stream.epochs.offset(s.at.number())})
+		next, _ := s.needs()
+		text := render(t, config.NoticeFields{Lost: a.passed, Reason: a.why, Offset: stream.epochs.offset(next)})
 		s.conn.Write(s.aud.form.frame(nil, ws.Text, text))
 	}
 	a.passed, a.told = 0, s.loop().Now()

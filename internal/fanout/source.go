@@ -19,7 +19,7 @@ const (
 	looking              // a name is looked up
 	dialing              // connecting, or waiting for the answer
 	open
-	over    // the stream is no more
+	over // the stream is no more
 )
 
 // source is a stream's connection, and the next one when that is lost. It

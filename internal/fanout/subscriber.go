@@ -229,7 +229,7 @@ func (s *subscriber) flushAside() bool {
 	if s.has(flagConflate) && !s.conflate() {
 		return false
 	}
-	s.notify()
+	s.notify(false)
 	if a != nil && a.floor.seg != nil && s.at.bytes() >= a.floor.bytes() {
 		a.floor = cursor{}
 	}
