@@ -69,11 +69,12 @@ func (p *Peer) Until(sentence, end string) string {
 	return s
 }
 
-// Narrow makes the room small that the system has for what the peer does not
-// read. It is of use before the handshake.
+// Narrow keeps the room small that the system has for what the peer does not
+// read. It is of use before the handshake. Less than this, which is some of the
+// loopback's large packets, and reading on becomes a matter of minutes.
 func (p *Peer) Narrow() {
 	p.t.Helper()
-	if err := p.conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+	if err := p.conn.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
 }
