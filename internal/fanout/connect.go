@@ -255,9 +255,12 @@ func (s *source) goOn(h handshake.Header) (resumed bool) {
 	if v := h["Sluice-Offset"]; len(v) == 1 {
 		epoch, n, sluice = parseOffset(v[0])
 	}
-	s.late = 0
+	s.late, s.turns = 0, nil
 	if v := h["Sluice-Behind"]; sluice && len(v) == 1 && !t.isOpen() {
 		s.late, _ = strconv.ParseUint(v[0], 10, 63)
+	}
+	if v := h["Sluice-Epochs"]; sluice && len(v) == 1 {
+		s.turns = parseEpochs(v[0], at)
 	}
 	was, wanted := s.epoch, s.next
 	s.epoch, s.next = epoch, n
@@ -265,24 +268,36 @@ func (s *source) goOn(h handshake.Header) (resumed bool) {
 		s.epoch = ""
 	}
 	switch {
-	case sluice && was == epoch && wanted == n && t.isOpen():
+	case sluice && was == epoch && wanted == n:
 		return true
 	case sluice && was == epoch && n > wanted:
 		t.route.Observe.Lost(t.route.Name, lostGap, n-wanted)
 	}
-	if !t.isOpen() {
+	if !t.isOpen() && at == 0 {
 		if sluice {
-			t.epochs.begin(epoch, n, at)
+			t.rename(epoch, n, at)
 		}
 		return false
 	}
-	if !sluice || !t.epochs.begin(epoch, n, at) {
-		t.epochs.begin(newEpoch(), 0, at)
+	if !sluice {
+		epoch, n = newEpoch(), 0
 	}
+	t.rename(epoch, n, at)
 	t.route.Log.Warn("stream goes on in a new epoch: what the source sent meanwhile is missing", "route", t.route.Name,
 		"stream", t.target.String(), "offset", t.epochs.offset(at))
-	t.tellRenamed()
 	return false
+}
+
+// turn begins the epoch that a source that is a Sluice has told of, where the
+// messages before it have all come.
+func (s *source) turn() {
+	at := s.stream.plain.live().number()
+	for len(s.turns) > 0 && s.turns[0].at <= at {
+		e := s.turns[0]
+		s.turns = s.turns[1:]
+		s.epoch, s.next = e.name, e.first
+		s.stream.rename(e.name, e.first, at)
+	}
 }
 
 // ready lets those in who wait for the source.

@@ -61,6 +61,34 @@ func (e *epochs) oldest() uint64 {
 	return e.list[0].at
 }
 
+// behind lists the epochs that begin behind the log's number n, as another
+// Sluice is told of them in Sluice-Epochs: EPOCH-N=K, K messages behind n.
+func (e *epochs) behind(n uint64) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []string
+	for _, p := range e.list {
+		if p.at > n {
+			list = append(list, p.name+"-"+strconv.FormatUint(p.first, 10)+"="+strconv.FormatUint(p.at-n, 10))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// parseEpochs reads what behind wrote of a log whose number n is at here. What
+// it can't read it leaves out: then numbers go on in the epoch before.
+func parseEpochs(s string, at uint64) (list []epoch) {
+	for part := range strings.SplitSeq(s, ",") {
+		offset, count, _ := strings.Cut(strings.TrimSpace(part), "=")
+		name, first, ok := parseOffset(offset)
+		k, err := strconv.ParseUint(count, 10, 62)
+		if ok && err == nil && len(list) < epochsKept && (len(list) == 0 || at+k >= list[len(list)-1].at) {
+			list = append(list, epoch{name, first, at + k})
+		}
+	}
+	return list
+}
+
 // offset writes what n is called.
 func (e *epochs) offset(n uint64) string {
 	name, number := e.name(n)

@@ -108,3 +108,36 @@ func FuzzParseOffset(f *testing.F) {
 		}
 	})
 }
+
+func TestEpochsAreToldToAnotherSluice(t *testing.T) {
+	var e epochs
+	e.begin("a", 0, 0)
+	e.begin("b", 100, 10)
+	e.begin("c", 0, 25)
+	for n, want := range map[uint64]string{0: "b-100=10, c-0=25", 9: "b-100=1, c-0=16", 10: "c-0=15", 25: "", 30: ""} {
+		told := e.behind(n)
+		if told != want {
+			t.Errorf("behind %d begin %q, want %q", n, told, want)
+		}
+		// The other's log has other numbers, but the same names.
+		other := epochs{}
+		name, first := e.name(n)
+		other.begin(name, first, 1000)
+		for _, p := range parseEpochs(told, 1000) {
+			other.begin(p.name, p.first, p.at)
+		}
+		for m := n; m < 40; m++ {
+			if here, there := e.offset(m), other.offset(1000+m-n); here != there {
+				t.Errorf("told of %q from %d on, %d is called %s, want %s", told, n, m, there, here)
+			}
+		}
+	}
+	for _, bad := range []string{"", ",", "x", "a-1", "a-1=", "a-1=-1", "a-1=x", "-1=1", "a-1=99999999999999999999", "b-0=9223372036854775807"} {
+		if got := parseEpochs(bad, 0); len(got) > 0 {
+			t.Errorf("%q is read as %v", bad, got)
+		}
+	}
+	if got := parseEpochs("a-0=5, b-0=3", 0); len(got) != 1 {
+		t.Errorf("epochs begin in order: got %v", got)
+	}
+}

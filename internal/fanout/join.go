@@ -39,6 +39,9 @@ type Ticket struct {
 	Offset string
 	// Behind counts the messages from there to the live end.
 	Behind uint64
+	// Epochs are those that begin behind Offset, for a client that is a
+	// Sluice.
+	Epochs string
 
 	sub   *subscriber
 	log   *log
@@ -285,6 +288,9 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 		}
 	}
 	t := &Ticket{Offset: s.epochs.offset(p.n), sub: sub, log: g}
+	if w.Sluice {
+		t.Epochs = s.epochs.behind(p.n)
+	}
 	if head := s.plain.live().number(); head > p.n {
 		t.Behind = head - p.n
 	}

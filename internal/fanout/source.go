@@ -59,9 +59,10 @@ type source struct {
 	queue   [][]byte // clients' messages that wait for it
 
 	// A source that is a Sluice.
-	epoch string // its name for the messages; "" for any other source
-	next  uint64 // and the number of the one to come
-	late  uint64 // messages until those begin who wait for the live end
+	epoch string  // its name for the messages; "" for any other source
+	next  uint64  // and the number of the one to come
+	late  uint64  // messages until those begin who wait for the live end
+	turns []epoch // that are to begin, by the log's numbers
 
 	lingers time.Duration // when the stream ends if nobody comes; 0: somebody is there
 	staleAt time.Duration // the stream was called stale then; 0: it is not
@@ -269,6 +270,9 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 	t.append(head, payload)
 	t.latest.Store(time.Now().UnixNano())
 	s.next++
+	if len(s.turns) > 0 {
+		s.turn()
+	}
 	if s.late > 0 {
 		if s.late--; s.late == 0 {
 			s.ready()

@@ -282,6 +282,15 @@ func (s *Stream) isOpen() bool {
 	return s.opened
 }
 
+// rename has the messages from the log's number at on be called by an epoch, or
+// by one of our own if they were called by that before, elsewhere.
+func (s *Stream) rename(epoch string, first, at uint64) {
+	if !s.epochs.begin(epoch, first, at) {
+		s.epochs.begin(newEpoch(), 0, at)
+	}
+	s.tellRenamed()
+}
+
 // tellRenamed tells every audience that a new epoch has begun.
 func (s *Stream) tellRenamed() {
 	for i := range s.audiences {

@@ -41,6 +41,9 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, rt *Route, p 
 	extra := [][2]string{{"Sluice-Offset", t.Offset}}
 	if want.Sluice {
 		extra = append(extra, [2]string{"Sluice-Behind", strconv.FormatUint(t.Behind, 10)})
+		if t.Epochs != "" {
+			extra = append(extra, [2]string{"Sluice-Epochs", t.Epochs})
+		}
 	}
 	s.start(w, rt, p, t, answer.Append(nil, offer, extra...), "101", began)
 }
