@@ -33,23 +33,23 @@ type audience struct {
 	reached atomic.Uint64 // bytes of the log that all have who can be written
 
 	// Owned by the loop.
-	log     *log        // of the form; set with the first member
-	at      cursor      // log's end when the pass began
-	ring    list        // those who can be written
-	blocked list        // those whose sockets are full
-	leaving list        // those who were told that it is over
-	turn    *subscriber // next in the pass
-	next    *audience   // of the crew's queue
-	began   int64       // since, of the pass
-	started int64       // when the pass began, nanoseconds since 1970
-	rested  int64       // when the next one may, on that clock
-	resting bool        // it waits for that
-	queued  bool        // it is in the crew's queue
-	again   bool        // woken during a pass
-	over    *ending     // the source's end: whoever has it all is told
-	digest  *digest     // latest: the last one made
-	judged  cursor      // log's end when the blocked ones were last judged
-	served  traffic     // by this slice
+	log     *log          // of the form; set with the first member
+	at      cursor        // log's end when the pass began
+	ring    list          // those who can be written
+	blocked list          // those whose sockets are full
+	leaving list          // those who were told that it is over
+	turn    *subscriber   // next in the pass
+	next    *audience     // of the crew's queue
+	began   time.Duration // since, of the pass
+	started time.Duration // when the pass began
+	rested  time.Duration // when the next one may
+	resting bool          // it waits for that
+	queued  bool          // it is in the crew's queue
+	again   bool          // woken during a pass
+	over    *ending       // the source's end: whoever has it all is told
+	digest  *digest       // latest: the last one made
+	judged  cursor        // log's end when the blocked ones were last judged
+	served  traffic       // by this slice
 }
 
 // traffic is what was written and not yet counted.
@@ -108,9 +108,9 @@ func (w *crew) post() {
 
 // wake has the loop begin a pass. Any goroutine may call it, behind what it
 // published.
-func (a *audience) wake(now int64) {
+func (a *audience) wake(now time.Duration) {
 	if a.members.Load() > 0 && !a.woken.Load() && a.woken.CompareAndSwap(false, true) {
-		a.since.Store(now)
+		a.since.Store(int64(now))
 		a.crew.loop.Post(a)
 	}
 }
@@ -133,8 +133,8 @@ func (a *audience) begin() {
 	if a.log == nil {
 		return
 	}
-	now := time.Now().UnixNano()
-	if rest := time.Duration(a.rested - now); rest > restLeast {
+	now := a.stream.route.fanout.now()
+	if rest := a.rested - now; rest > restLeast {
 		a.resting = true
 		a.crew.loop.Nap((*resting)(a), a.crew.loop.Now()+rest)
 		return
@@ -142,7 +142,7 @@ func (a *audience) begin() {
 	a.started = now
 	a.reached.Store(a.at.bytes())
 	a.at = a.log.live()
-	a.began = a.since.Load()
+	a.began = time.Duration(a.since.Load())
 	a.judge()
 	a.turn = a.ring.first
 	a.crew.enqueue(a)
@@ -161,10 +161,10 @@ func (a *audience) slice() (more bool) {
 	if a.turn != nil {
 		return true
 	}
-	now := time.Now().UnixNano()
+	now := a.stream.route.fanout.now()
 	a.rested = now + (now-a.started)/restPart
 	if a.began != 0 {
-		a.stream.route.Observe.Delivered(time.Duration(now - a.began))
+		a.stream.route.Observe.Delivered(now - a.began)
 		a.began = 0
 	}
 	if a.log != nil { // somebody is still there

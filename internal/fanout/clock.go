@@ -86,7 +86,7 @@ func (s *subscriber) check(now time.Duration) {
 
 // active tells when something last passed, either way.
 func (s *subscriber) active(now time.Duration) time.Duration {
-	ago := time.Duration(time.Now().UnixNano() - s.aud.stream.latest.Load())
+	ago := s.aud.stream.age()
 	return max(s.heard, now-ago, s.began)
 }
 

@@ -136,7 +136,7 @@ func (e *encoder) round() (more bool) {
 		}
 		if n > 0 {
 			d.log.trim(s.route.fanout.clock())
-			now := time.Now().UnixNano()
+			now := s.route.fanout.now()
 			for i := range s.route.fanout.crews {
 				s.audiences[i*int(forms)+f].wake(now)
 			}

@@ -40,9 +40,12 @@ func New(g *loop.Group) *Fanout {
 	return f
 }
 
-// clock is the streams' time, in milliseconds. It wraps after 49 days, so only
-// differences mean something.
-func (f *Fanout) clock() uint32 { return uint32(time.Since(f.base).Milliseconds()) }
+// now is the streams' time, which nobody sets: since the Fanout was made.
+func (f *Fanout) now() time.Duration { return time.Since(f.base) }
+
+// clock is the same in milliseconds. It wraps after 49 days, so only differences
+// mean something.
+func (f *Fanout) clock() uint32 { return uint32(f.now().Milliseconds()) }
 
 // Observer is told of what is rare enough to be counted by name. It must not
 // block; any goroutine may call it.

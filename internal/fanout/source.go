@@ -268,7 +268,7 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 		t.mu.Unlock()
 	}
 	t.append(head, payload)
-	t.latest.Store(time.Now().UnixNano())
+	t.latest.Store(int64(t.route.fanout.now()))
 	s.next++
 	if len(s.turns) > 0 {
 		s.turn()

@@ -42,7 +42,7 @@ type Stream struct {
 	kick      chan struct{} // wakes the encoder
 
 	refs     atomic.Int64 // subscribers and those about to be
-	latest   atomic.Int64 // when the latest message came, nanoseconds since 1970
+	latest   atomic.Int64 // when the latest message came, by the Fanout's clock
 	up       atomic.Bool  // the source is connected
 	stale    atomic.Bool
 	encoding atomic.Bool            // there is an encoder
@@ -106,7 +106,7 @@ func newStream(r *Route, t target) *Stream {
 	s.epochs.begin(newEpoch(), 0, 0)
 	s.source.stream = s
 	s.source.fresh()
-	s.latest.Store(time.Now().UnixNano())
+	s.latest.Store(int64(f.now()))
 	return s
 }
 
@@ -215,7 +215,7 @@ func (t *flushing) Expire(time.Duration) time.Duration {
 // flush tells everybody that there is more.
 func (s *Stream) flush() {
 	s.flushing = false
-	now := time.Now().UnixNano()
+	now := s.route.fanout.now()
 	s.plain.trim(s.route.fanout.clock())
 	for i := range s.route.fanout.crews {
 		s.audiences[i*int(forms)].wake(now)
@@ -272,7 +272,7 @@ func (t *relieving) Run(*loop.Loop) { (*Stream)(t).source.conn.Resume() }
 
 // age tells how long ago the latest message came, or else the stream began.
 func (s *Stream) age() time.Duration {
-	return time.Duration(time.Now().UnixNano() - s.latest.Load())
+	return s.route.fanout.now() - time.Duration(s.latest.Load())
 }
 
 // isOpen tells whether the source has been connected once.
