@@ -82,19 +82,47 @@ func TestFanoutAdmission(t *testing.T) {
 			}
 			say(t, leg, 0, 1, first, second)
 			events.Close()
-			f.WantSessions(t, "one goes", 2)
-			third, _ := f.join(t, "/")
+			third := f.admitted(t, status)
 			say(t, leg, 1, 2, first, second, third)
-			// Refusals and failed handshakes don't count.
-			for range 5 {
-				third.Close()
-				f.WantSessions(t, "another goes", 2)
+			third.Close()
+			f.admitted(t, status).Close()
+		}
+	})
+}
+
+// admitted has clients ask until one is let in: a place is free soon after its
+// client has gone.
+func (f *feed) admitted(t *testing.T, refusal int) *testkit.Peer {
+	t.Helper()
+	for range 10_000 {
+		client := f.Dial(t)
+		client.SendString(testkit.Upgrade("/"))
+		h := client.Head("it is answered")
+		if h.Status() == 101 {
+			return client
+		}
+		client.Close()
+		if h.Status() != refusal {
+			t.Fatalf("want 101 or %d, got %q", refusal, h.Raw)
+		}
+	}
+	t.Fatal("no place is ever free")
+	return nil
+}
+
+// A handshake that fails takes no place.
+func TestFanoutRefusalsTakeNoPlace(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startFeed(t, tr, testkit.Feed{Top: "limits: {sessions: 2}"})
+		f.open(t)
+		for range 5 {
+			for request, status := range map[string]int{testkit.Upgrade("/?sluice_from=nonsense"): 400, get("/?sluice_from=nonsense", ndjson): 400, get("/", "text/html"): 426} {
 				client := f.Dial(t)
-				client.SendString(testkit.Upgrade("/?sluice_from=nonsense"))
-				client.WantAnswer("a bad request takes no place", 400)
-				third, _ = f.join(t, "/")
+				client.SendString(request)
+				client.WantAnswer("it is refused", status)
 			}
 		}
+		f.join(t, "/")
 	})
 }
 
