@@ -30,6 +30,7 @@ func NewCrowd(ctx context.Context, url string) (*Crowd, error) {
 func (c *Crowd) Add(ctx context.Context, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.crowd.forget()
 	clients, err := c.crowd.start(ctx, n, 0, func() *client { return &client{job: (*listening)(c)} })
 	c.clients = append(c.clients, clients...)
 	return err
@@ -39,7 +40,7 @@ func (c *Crowd) Add(ctx context.Context, n int) error {
 func (c *Crowd) Leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.crowd.finish(c.clients, time.Second)
+	c.crowd.finish(c.clients, 5*time.Second)
 	c.clients = nil
 	c.crowd.stopping.Store(false)
 }

@@ -74,17 +74,23 @@ func (c *crowd) start(ctx context.Context, n int, timeout time.Duration, make fu
 		clients = append(clients, cl)
 		loops[i%len(loops)].Post(cl)
 	}
-	for range cap(c.tickets) { // the last ones
+	for held := range cap(c.tickets) { // the last ones
 		select {
 		case c.tickets <- struct{}{}:
 		case <-ctx.Done():
+			c.release(held)
 			return clients, c.incomplete(n)
 		}
 	}
-	for range cap(c.tickets) {
+	c.release(cap(c.tickets))
+	return clients, c.first()
+}
+
+// release gives tickets back.
+func (c *crowd) release(n int) {
+	for range n {
 		<-c.tickets
 	}
-	return clients, c.first()
 }
 
 func (c *crowd) incomplete(n int) error {
@@ -117,6 +123,13 @@ func (c *crowd) gone(cl *client, err error) {
 		<-c.tickets // start, which waits for the last of them, finds the error
 	}
 	c.done <- struct{}{}
+}
+
+// forget lets clients that failed earlier be.
+func (c *crowd) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.firstErr = nil
 }
 
 func (c *crowd) first() error {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type Options struct {
 	Out           io.Writer // what the visitor reads
 	Log           io.Writer
 	Version       string
+
+	most int // simulated clients; 0: crowdMost
 }
 
 // Run shows the demo until ctx ends.
@@ -48,11 +51,12 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	page, err := d.servePage(ctx)
+	page, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	cfg, err := d.config(o, page)
+	defer page.Close()
+	cfg, err := d.config(o, page.Addr())
 	if err != nil {
 		return err
 	}
@@ -60,10 +64,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := d.market.gather(ctx, a); err != nil {
+	f, err := openFeed(ctx, d.market, a, cmp.Or(o.most, crowdMost))
+	if err != nil {
 		return err
 	}
-	defer d.market.crowd.Close()
+	defer f.crowd.Close()
+	d.servePage(ctx, page, f)
 	d.say(o, a)
 	return a.Run(ctx)
 }
@@ -74,8 +80,8 @@ func (d *demo) say(o Options, a *app.App) {
 	shown := func(addr net.Addr) string { return "localhost:" + port(addr.String()) }
 	fmt.Fprintln(o.Out, "A market feed and three echo servers, and Sluice in front of them, in one process.")
 	fmt.Fprintln(o.Out)
-	fmt.Fprintf(o.Out, "  page     http://%s/         add a crowd to the feed, cut a connection, stop a server\n", shown(at))
-	fmt.Fprintf(o.Out, "  feed     ws://%s/feed       or curl -N -H 'Accept: text/event-stream' http://%s/feed\n", shown(at), shown(at))
+	fmt.Fprintf(o.Out, "  page     http://%s/         add 1,000 clients to the feed, kill its source, stop a server\n", shown(at))
+	fmt.Fprintf(o.Out, "  feed     ws://%s/feed       or: curl -N -H 'Accept: text/event-stream' http://%s/feed\n", shown(at), shown(at))
 	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
 	if admin != nil {
 		fmt.Fprintf(o.Out, "  admin    http://%s/api      instances, load, counts; /metrics\n", shown(admin))
@@ -107,7 +113,8 @@ routes:
     fanout:
       source: %q
       linger: 1h
-      slow: {policy: latest, key: symbol, notice: none}
+      backlog: 60
+      slow: {policy: latest, key: symbol, notice: '{"sluice":{"lost":{{.Lost}},"offset":{{json .Offset}}}}'}
   - name: echo
     match: {path: /ws}
     origins: [self]
@@ -154,6 +161,7 @@ type instance struct {
 	server *bench.Server
 	hello  []byte             // to each client that comes; nil: nothing
 	cancel context.CancelFunc // nil while it is stopped
+	over   bool               // it stays stopped
 	ended  chan struct{}
 }
 
@@ -173,7 +181,7 @@ func (i *instance) url() string { return "ws://" + i.addr }
 func (i *instance) start() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.cancel != nil {
+	if i.cancel != nil || i.over {
 		return nil
 	}
 	l, err := net.Listen("tcp", i.addr)
@@ -197,6 +205,18 @@ func (i *instance) run(ctx context.Context, l net.Listener) {
 func (i *instance) stop() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.stopLocked()
+}
+
+// end stops it for good.
+func (i *instance) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.over = true
+	i.stopLocked()
+}
+
+func (i *instance) stopLocked() {
 	if i.cancel == nil {
 		return
 	}
@@ -207,11 +227,10 @@ func (i *instance) stop() {
 
 func (d *demo) stopAll() {
 	for _, i := range d.instances {
-		i.stop()
+		i.end()
 	}
 	if d.market != nil {
-		d.market.ended.Store(true)
-		d.market.stop()
+		d.market.end()
 	}
 }
 

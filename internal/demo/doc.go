@@ -1,5 +1,6 @@
-// Package demo shows Sluice's main job in one process: three WebSocket servers,
-// Sluice in front of them, and a page that opens sessions through it.
+// Package demo shows Sluice's main jobs in one process: a market feed that any
+// number of clients listen to, three WebSocket servers that share sessions,
+// Sluice in front of them all, and a page that uses both through it.
 //
 // Run does all of it and returns when its context ends. It may be called once
 // at a time.

@@ -11,26 +11,21 @@ import (
 //go:embed page.html
 var pageHTML []byte
 
-// servePage serves the page and its buttons on a free port of this machine;
-// Sluice proxies to it as to any other server.
-func (d *demo) servePage(ctx context.Context) (net.Addr, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+// servePage serves the page and its buttons until ctx ends; Sluice proxies to
+// it as to any other server.
+func (d *demo) servePage(ctx context.Context, l net.Listener, f *feed) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(pageHTML) // the visitor is gone
 	})
 	mux.HandleFunc("GET /demo/state", d.serveState)
-	mux.HandleFunc("GET /demo/feed", d.market.serveState)
-	mux.HandleFunc("POST /demo/feed/{verb}", guarded(d.market.serveButton))
+	mux.HandleFunc("GET /demo/feed", f.serveState)
+	mux.HandleFunc("POST /demo/feed/{verb}", guarded(f.serveButton))
 	mux.HandleFunc("POST /demo/{name}/{verb}", guarded(d.serveButton))
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: pageTimeout}
 	context.AfterFunc(ctx, func() { web.Close() })
 	go serveUntilClosed(web, l)
-	return l.Addr(), nil
 }
 
 func (d *demo) serveState(w http.ResponseWriter, _ *http.Request) {
