@@ -77,6 +77,7 @@ func starving(r Route) string {
 	why := ""
 	for _, v := range r.Fanout.Views() {
 		switch {
+		case !v.Opened: // nobody is in there yet
 		case !v.Up:
 			why = "no source that is connected"
 		case v.Stale:

@@ -206,7 +206,7 @@ func (m *Metrics) collectFanout(r Route, gauge func(*prometheus.Desc, float64, .
 		if v.Stale {
 			stale++
 		}
-		if !v.Up {
+		if v.Opened && !v.Up {
 			up = 0
 		}
 	}

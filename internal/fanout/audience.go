@@ -61,7 +61,8 @@ type crew struct {
 	loop        *loop.Loop
 	first, last *audience
 	posted      bool
-	stopping    *leaving // all subscribers were told to leave: who comes now is too
+	writing     *subscriber // by the slice under way
+	stopping    *leaving    // all subscribers were told to leave: who comes now is too
 	members     []*audience
 }
 
@@ -83,6 +84,19 @@ func (w *crew) Run(*loop.Loop) {
 	if w.first != nil {
 		w.post()
 	}
+}
+
+// Panicked ends the subscriber that was being written, and lets the others go
+// on. It is for the loop.
+func (w *crew) Panicked() {
+	s := w.writing
+	if w.writing = nil; s == nil {
+		return
+	}
+	a := s.aud
+	s.Panicked()
+	w.enqueue(a)
+	w.post()
 }
 
 func (w *crew) enqueue(a *audience) {
@@ -155,8 +169,10 @@ func (a *audience) slice() (more bool) {
 	for n := 0; a.turn != nil && n < sliceWrites && a.served.bytes < sliceBytes; n++ {
 		s := a.turn
 		a.turn = s.next
+		a.crew.writing = s
 		s.flush()
 	}
+	a.crew.writing = nil
 	a.count()
 	if a.turn != nil {
 		return true
@@ -364,8 +380,13 @@ type renamed struct{ audience *audience }
 // they have is theirs, and they ask for what follows it.
 func (t renamed) Run(*loop.Loop) {
 	t.audience.each(func(s *subscriber) {
-		if s.flags&flagSluice != 0 {
-			s.part(lastWord{code: ws.CodeRestart, side: "upstream", reason: "the stream's numbers have changed"})
+		if s.has(flagSluice) {
+			s.rename()
 		}
 	})
+}
+
+// rename ends a Sluice's subscription because the numbers have changed.
+func (s *subscriber) rename() {
+	s.part(lastWord{code: ws.CodeRestart, side: "upstream", reason: "the stream's numbers have changed"})
 }

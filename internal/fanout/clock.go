@@ -35,6 +35,7 @@ func (s *subscriber) Expire(now time.Duration) time.Duration {
 	if s.has(flagEnded) {
 		return 0
 	}
+	s.tidy()
 	return s.nextDeadline(now)
 }
 

@@ -17,6 +17,7 @@ import (
 
 var (
 	errHungUp  = upstream.ErrHungUp
+	errEnded   = errors.New("the source hung up without a close")
 	errPanic   = errors.New("internal error")
 	errLate    = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
 	errNoPong  = errors.New("no answer to a ping")
@@ -152,7 +153,7 @@ func (s *source) failed(err error) {
 
 // exhausted waits before the URLs are tried once more.
 func (s *source) exhausted() {
-	s.state = idle
+	s.state, s.failedAt = idle, s.stream.loop.Now()
 	s.giveUp(s.err)
 	s.again()
 }
@@ -255,20 +256,23 @@ func (s *source) goOn(h handshake.Header) (resumed bool) {
 	if v := h["Sluice-Offset"]; len(v) == 1 {
 		epoch, n, sluice = parseOffset(v[0])
 	}
-	s.late, s.turns = 0, nil
+	was, wanted := s.epoch, s.next
+	s.late, s.known, s.turns = 0, 0, nil
+	if sluice && was == epoch && n < wanted { // it is behind, or repeats what we have
+		s.known = wanted - n
+	}
 	if v := h["Sluice-Behind"]; sluice && len(v) == 1 && !t.isOpen() {
 		s.late, _ = strconv.ParseUint(v[0], 10, 63)
 	}
 	if v := h["Sluice-Epochs"]; sluice && len(v) == 1 {
-		s.turns = parseEpochs(v[0], at)
+		s.turns = parseEpochs(v[0], at, s.known)
 	}
-	was, wanted := s.epoch, s.next
 	s.epoch, s.next = epoch, n
 	if !sluice {
 		s.epoch = ""
 	}
 	switch {
-	case sluice && was == epoch && wanted == n:
+	case sluice && was == epoch && n <= wanted:
 		return true
 	case sluice && was == epoch && n > wanted:
 		t.route.Observe.Lost(t.route.Name, lostGap, n-wanted)

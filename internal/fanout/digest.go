@@ -89,11 +89,13 @@ func (s *subscriber) shed() {
 	s.at = d.then
 }
 
-// makeDigest makes one for all that are behind, from number on.
+// makeDigest makes one for all that are behind, from number on: of the log what
+// is not superseded, and ahead of it what older digests have and the log has
+// nothing newer of.
 func (a *audience) makeDigest(number uint64) *digest {
 	d := &digest{from: number, then: a.log.live()}
+	first := d.then // of the log
 	var old []*digest
-	first := d.then
 	for s := a.blocked.first; s != nil; s = s.next {
 		if !s.has(flagConflate) {
 			continue
@@ -103,45 +105,67 @@ func (a *audience) makeDigest(number uint64) *digest {
 		if s.digesting() && !slices.Contains(old, s.more.digest) {
 			old = append(old, s.more.digest)
 		}
-		if s.at.number() < first.number() {
-			first = s.at
-			if s.has(flagInside) && !s.digesting() {
-				first.idx++
-				first.pos += uint32(len(s.at.rest()))
-			}
+		at := s.at
+		if s.has(flagInside) && !s.digesting() {
+			at.idx++
+			at.pos += uint32(len(s.at.rest()))
+		}
+		if at.number() < first.number() {
+			first = at
 		}
 	}
-	type found struct {
-		digested
-		bytes []byte
-	}
-	var all []found
-	for _, o := range old {
-		for k, m := range o.index {
-			all = append(all, found{m, o.bytes[m.start:o.begins(k+1)]})
-		}
-	}
+	keys := map[uint64]bool{}
+	var log digest
 	for c := first; c.number() < d.then.number(); c.step() {
-		c.settle()
-		p, _ := c.message()
-		all = append(all, found{digested{number: c.number(), key: c.seg.keys[c.idx]}, p})
-	}
-	slices.SortStableFunc(all, func(x, y found) int { return cmp.Compare(y.number, x.number) })
-	seen := map[uint64]bool{}
-	var kept []found
-	for k, m := range all { // the newest first
-		if k > 0 && all[k-1].number == m.number || m.key != 0 && seen[m.key] {
+		if c.settle(); c.seg.stale[c.idx].Load() {
 			continue
 		}
-		seen[m.key] = true
-		kept = append(kept, m)
+		p, _ := c.message()
+		key := c.seg.keys[c.idx]
+		keys[key] = true
+		log.add(digested{number: c.number(), key: key}, p)
 	}
-	for _, m := range slices.Backward(kept) {
-		m.start = len(d.bytes)
-		d.bytes = append(d.bytes, m.bytes...)
-		d.index = append(d.index, m.digested)
+	d.addOld(old, first.number(), keys)
+	for k, m := range log.index {
+		d.add(m, log.bytes[m.start:log.begins(k+1)])
 	}
 	return d
+}
+
+// add appends a message.
+func (d *digest) add(m digested, p []byte) {
+	m.start = len(d.bytes)
+	d.bytes = append(d.bytes, p...)
+	d.index = append(d.index, m)
+}
+
+// addOld adds of old digests what is before a number and has no newer one, keys
+// being those of what follows.
+func (d *digest) addOld(old []*digest, before uint64, keys map[uint64]bool) {
+	type place struct {
+		*digest
+		k int
+	}
+	number := func(p place) uint64 { return p.index[p.k].number }
+	var all, kept []place
+	for _, o := range old {
+		for k := range o.left(before) {
+			all = append(all, place{o, k})
+		}
+	}
+	slices.SortFunc(all, func(x, y place) int { return cmp.Compare(number(y), number(x)) })
+	for i, p := range all { // the newest first
+		key := p.index[p.k].key
+		if i > 0 && number(all[i-1]) == number(p) || key != 0 && keys[key] {
+			continue
+		}
+		keys[key] = true
+		kept = append(kept, p)
+	}
+	for _, p := range slices.Backward(kept) {
+		m := p.index[p.k]
+		d.add(m, p.bytes[m.start:p.begins(p.k+1)])
+	}
 }
 
 // flushDigest sends what is left of the digest.

@@ -42,13 +42,16 @@ func (s *Stream) read(ctx context.Context, f form) (*log, error) {
 	d.refs++
 	s.mu.Unlock()
 	s.wakeEncoder()
+	ctx, cancel := context.WithTimeout(ctx, s.route.Timeouts.Handshake)
+	defer cancel()
 	select {
 	case <-d.ready:
 		return d.log, nil
+	case <-s.route.fanout.going:
 	case <-ctx.Done():
-		s.unread(f)
-		return nil, errOver
 	}
+	s.unread(f)
+	return nil, errOver
 }
 
 // derive begins a form. The caller holds s.mu.
@@ -234,7 +237,9 @@ func (e *encoder) retire() bool {
 		switch {
 		case d == nil:
 		case s.refs.Load() < 0:
-			s.derived[f] = nil
+			if s.derived[f] = nil; !closed(d.ready) {
+				close(d.ready) // nobody is there to read it
+			}
 		case d.refs > 0:
 			left, d.idle = true, false
 			d.log.trim(s.route.fanout.clock())

@@ -7,7 +7,7 @@ import (
 )
 
 // epochsKept is how many past epochs of a stream are still understood.
-const epochsKept = 1024
+const epochsKept = 256
 
 // epochs say what clients call the messages of a log. The log numbers them
 // without a break as long as the stream lives; what came after a break in the
@@ -61,6 +61,23 @@ func (e *epochs) oldest() uint64 {
 	return e.list[0].at
 }
 
+// mostBehind bounds, in bytes, what a head holds of epochs: it has 16 KiB for
+// all.
+const mostBehind = 12 << 10
+
+// tellable gives the least number behind which all epochs fit into a head.
+func (e *epochs) tellable() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	size := 0
+	for i := len(e.list) - 1; i > 0; i-- {
+		if size += len(e.list[i].name) + 2*20; size > mostBehind {
+			return e.list[i].at
+		}
+	}
+	return e.list[0].at
+}
+
 // behind lists the epochs that begin behind the log's number n, as another
 // Sluice is told of them in Sluice-Epochs: EPOCH-N=K, K messages behind n.
 func (e *epochs) behind(n uint64) string {
@@ -75,15 +92,16 @@ func (e *epochs) behind(n uint64) string {
 	return strings.Join(list, ", ")
 }
 
-// parseEpochs reads what behind wrote of a log whose number n is at here. What
-// it can't read it leaves out: then numbers go on in the epoch before.
-func parseEpochs(s string, at uint64) (list []epoch) {
+// parseEpochs reads what behind wrote of a log whose number n is at here, known
+// messages before it. What it can't read it leaves out: then numbers go on in
+// the epoch before.
+func parseEpochs(s string, at, known uint64) (list []epoch) {
 	for part := range strings.SplitSeq(s, ",") {
 		offset, count, _ := strings.Cut(strings.TrimSpace(part), "=")
 		name, first, ok := parseOffset(offset)
 		k, err := strconv.ParseUint(count, 10, 62)
-		if ok && err == nil && len(list) < epochsKept && (len(list) == 0 || at+k >= list[len(list)-1].at) {
-			list = append(list, epoch{name, first, at + k})
+		if ok && err == nil && k > known && len(list) < epochsKept && (len(list) == 0 || at+k-known >= list[len(list)-1].at) {
+			list = append(list, epoch{name, first, at + k - known})
 		}
 	}
 	return list

@@ -123,7 +123,7 @@ func TestEpochsAreToldToAnotherSluice(t *testing.T) {
 		other := epochs{}
 		name, first := e.name(n)
 		other.begin(name, first, 1000)
-		for _, p := range parseEpochs(told, 1000) {
+		for _, p := range parseEpochs(told, 1000, 0) {
 			other.begin(p.name, p.first, p.at)
 		}
 		for m := n; m < 40; m++ {
@@ -133,11 +133,11 @@ func TestEpochsAreToldToAnotherSluice(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", ",", "x", "a-1", "a-1=", "a-1=-1", "a-1=x", "-1=1", "a-1=99999999999999999999", "b-0=9223372036854775807"} {
-		if got := parseEpochs(bad, 0); len(got) > 0 {
+		if got := parseEpochs(bad, 0, 0); len(got) > 0 {
 			t.Errorf("%q is read as %v", bad, got)
 		}
 	}
-	if got := parseEpochs("a-0=5, b-0=3", 0); len(got) != 1 {
+	if got := parseEpochs("a-0=5, b-0=3", 0, 0); len(got) != 1 {
 		t.Errorf("epochs begin in order: got %v", got)
 	}
 }

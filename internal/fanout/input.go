@@ -3,6 +3,7 @@ package fanout
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -12,6 +13,7 @@ import (
 // Data reads what the client says.
 func (s *subscriber) Data(c *loop.Conn, p []byte) (taken int) {
 	s.heard = s.loop().Now()
+	edge := false // a frame has ended
 	if !s.webSocket() || s.has(flagDeaf) {
 		return len(p)
 	}
@@ -24,7 +26,7 @@ func (s *subscriber) Data(c *loop.Conn, p []byte) (taken int) {
 		}
 		switch piece.Kind {
 		case ws.More:
-			s.pace(true)
+			s.pace(true, edge)
 			return taken
 		case ws.Control:
 			s.hear(p[taken+piece.Head : taken+piece.N])
@@ -35,9 +37,10 @@ func (s *subscriber) Data(c *loop.Conn, p []byte) (taken int) {
 			}
 		}
 		taken += piece.N
+		edge = edge || piece.End
 	}
 	if !s.has(flagEnded) {
-		s.pace(s.frame.InFrame())
+		s.pace(s.frame.InFrame(), edge)
 		s.tidy()
 	}
 	if s.has(flagDeaf) || s.has(flagEnded) {
@@ -46,14 +49,15 @@ func (s *subscriber) Data(c *loop.Conn, p []byte) (taken int) {
 	return taken
 }
 
-// pace keeps the clock of a frame that is not whole.
-func (s *subscriber) pace(partial bool) {
+// pace keeps the clock of a frame that is not whole; edge tells that another
+// one has ended.
+func (s *subscriber) pace(partial, edge bool) {
 	switch {
 	case !partial:
 		if s.more != nil {
 			s.more.frameAt = 0
 		}
-	case s.more == nil || s.more.frameAt == 0:
+	case s.more == nil || s.more.frameAt == 0 || edge:
 		s.aside().frameAt = s.loop().Now()
 		s.wake(s.more.frameAt, s.route().Timeouts.Frame)
 	}
@@ -129,6 +133,9 @@ func (s *subscriber) hearData(piece *ws.Piece, payload []byte) bool {
 		return true
 	}
 	if piece.Start {
+		if !s.admitted() {
+			return s.has(flagDeaf)
+		}
 		switch s.begins() {
 		case waits:
 			return false
@@ -145,6 +152,27 @@ func (s *subscriber) hearData(piece *ws.Piece, payload []byte) bool {
 		s.spoke()
 	}
 	return true
+}
+
+// admitted tells whether the source can be given another message: while it has
+// enough to take the client waits, and while it is away with enough waiting for
+// it the client is closed.
+func (s *subscriber) admitted() bool {
+	stream := s.aud.stream
+	queued := uint64(max(stream.queued.Load(), 0))
+	if queued == 0 || queued+s.frame.Header.Length <= queueMost || s.frame.Header.Opcode == ws.Continuation ||
+		s.route().Fanout.ClientMessages.Policy != "forward" {
+		return true
+	}
+	if !stream.up.Load() {
+		s.flags |= flagDeaf
+		s.part(lastWord{code: ws.CodeTryLater, side: "upstream", reason: "the source does not take messages"})
+		return false
+	}
+	s.aside().throttle = s.loop().Now() + queueLook
+	s.conn.Pause()
+	s.loop().Arm(&s.timer, s, s.more.throttle)
+	return false
 }
 
 // verdict on a client's frame.
@@ -224,7 +252,11 @@ const deflateSlack = 16
 // answerable tells whether the frame under way may be a message that has an
 // answer.
 func (s *subscriber) answerable() bool {
-	return len(s.route().answers) > 0 && s.frame.Header.Length <= uint64(s.route().longest)+deflateSlack
+	size := s.frame.Header.Length
+	if s.more != nil && s.frame.Header.Opcode == ws.Continuation {
+		size = max(size, size+s.more.size)
+	}
+	return len(s.route().answers) > 0 && size <= uint64(s.route().longest)+deflateSlack
 }
 
 // spoke treats a whole message.
@@ -282,8 +314,10 @@ func (s *subscriber) reply(text string) {
 	}
 }
 
-// queueMost is how many bytes of client messages a stream holds for its source.
-const queueMost = 1 << 20
+const (
+	queueMost = 1 << 20               // bytes of client messages that a stream holds for its source
+	queueLook = 10 * time.Millisecond // until a client that waits for that looks again
+)
 
 // forward sends a message on to the source.
 func (s *subscriber) forward(op ws.Opcode, payload []byte) {
@@ -294,12 +328,7 @@ func (s *subscriber) forward(op ws.Opcode, payload []byte) {
 		})
 	}
 	frame := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, payload)
-	if n := int64(len(frame)); stream.queued.Add(n) > queueMost && n < stream.queued.Load() {
-		stream.queued.Add(-n)
-		s.flags |= flagDeaf
-		s.part(lastWord{code: ws.CodeTryLater, side: "upstream", reason: "the source does not take messages"})
-		return
-	}
+	stream.queued.Add(int64(len(frame)))
 	r.Counters.Count(s.loop(), loop.ToUpstream, 1, uint64(len(frame)))
 	stream.loop.Post(&forwarding{stream, frame})
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -44,6 +45,7 @@ type Ticket struct {
 	Epochs string
 
 	sub   *subscriber
+	names uint32 // renames of the stream that it knows of
 	log   *log
 	first []byte // what comes before the messages
 }
@@ -142,6 +144,7 @@ func (s *Stream) awaitOpen(ctx context.Context) (from cursor, refusal *handshake
 	if opened {
 		return cursor{}, nil
 	}
+	s.loop.Post((*hurrying)(s))
 	ctx, cancel := context.WithTimeout(ctx, s.route.Timeouts.Handshake)
 	defer cancel()
 	select {
@@ -156,6 +159,20 @@ func (s *Stream) awaitOpen(ctx context.Context) (from cursor, refusal *handshake
 	}
 	return a.from, nil
 }
+
+// hurrying is a client that waits for a source that was not reached lately.
+type hurrying Stream
+
+// Run tries again now, unless that was done a moment ago.
+func (t *hurrying) Run(l *loop.Loop) {
+	s := &(*Stream)(t).source
+	if s.state == idle && s.retry != 0 && l.Now() > s.failedAt+hurryAfter {
+		s.begin()
+	}
+}
+
+// hurryAfter is how often joiners may have a source tried that is not there.
+const hurryAfter = time.Second
 
 // place is where a client begins.
 type place struct {
@@ -174,6 +191,9 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 	}
 	past.trim(s.route.fanout.clock())
 	oldest := max(past.start().number(), s.epochs.oldest())
+	if w.Sluice {
+		oldest = max(oldest, s.epochs.tellable())
+	}
 	head := max(g.live().number(), s.plain.live().number())
 	if w.From == "" && w.Seen == "" {
 		live := head
@@ -198,11 +218,15 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 	switch {
 	case refusal != nil:
 		return place{}, refusal
-	case known && n >= oldest && n <= head:
+	case known && n >= oldest && (n <= head || w.Sluice && n <= head+aheadMost):
 		return place{n: n, asked: true, gap: new(uint64), greeted: true}, nil
 	}
 	return s.gone(w, n, known, oldest, head)
 }
+
+// aheadMost is how far ahead of this Sluice another one may be that had a faster
+// source in the same tree. What it has already it does not get again.
+const aheadMost = 10_000
 
 // asked reads which message a client wants next.
 func (s *Stream) asked(w *Want, oldest uint64) (n uint64, known bool, refusal *handshake.Refusal) {
@@ -214,6 +238,9 @@ func (s *Stream) asked(w *Want, oldest uint64) (n uint64, known bool, refusal *h
 		text, after = w.Seen, 1
 	}
 	epoch, number, ok := parseOffset(text)
+	if !ok && w.From == "" {
+		return 0, false, nil // an EventSource that is refused does not come again
+	}
 	if !ok {
 		return 0, false, &handshake.Refusal{Status: 400, What: strconv.Quote(text) + " is not an offset; write EPOCH-N, as Sluice-Offset has it, or oldest"}
 	}
@@ -277,6 +304,7 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 	if n := at.number(); n > p.n && sub.more.skips() == 0 { // trimmed meanwhile
 		if p.gap != nil {
 			*p.gap += n - p.n
+			s.route.Observe.Lost(s.route.Name, lostGone, n-p.n)
 		}
 		p.n = n
 	}
@@ -287,7 +315,8 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 			sub.more.floor = s.plain.live()
 		}
 	}
-	t := &Ticket{Offset: s.epochs.offset(p.n), sub: sub, log: g}
+	t := &Ticket{names: s.renames.Load(), sub: sub, log: g}
+	t.Offset = s.epochs.offset(p.n)
 	if w.Sluice {
 		t.Epochs = s.epochs.behind(p.n)
 	}
@@ -331,7 +360,7 @@ func (s *Stream) foreword(w *Want, f form, p place, offset string) (b []byte) {
 // addr is the client's, for logs and limits.
 func (t *Ticket) Start(taken loop.Taken, head []byte, id uint64, addr netip.Addr) {
 	t.sub.id, t.sub.addr = id, addr
-	t.sub.aud.crew.loop.Post(&starting{sub: t.sub, taken: taken, log: t.log, first: append(head, t.first...)})
+	t.sub.aud.crew.loop.Post(&starting{sub: t.sub, taken: taken, log: t.log, names: t.names, first: append(head, t.first...)})
 }
 
 // Drop gives the place up.

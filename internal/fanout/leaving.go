@@ -85,7 +85,7 @@ func (s *subscriber) cut() {
 
 // gone is a client that ends without a word, or breaks.
 func (s *subscriber) gone(reason string) {
-	if s.more == nil || s.more.last.side == "" {
+	if !s.has(flagSentClose) {
 		s.aside().last = lastWord{reason: reason, side: "client"}
 	}
 	s.conn.Close()
@@ -201,11 +201,11 @@ type cutTask struct {
 
 // Run cuts the loop's subscribers.
 func (t *cutTask) Run(*loop.Loop) {
+	defer func() { t.done <- struct{}{} }()
 	t.crew.each(func(s *subscriber) {
 		if s.aside().last.side == "" {
 			s.more.last = lastWord{reason: "stopped", side: "proxy"}
 		}
 		s.cut()
 	})
-	t.done <- struct{}{}
 }

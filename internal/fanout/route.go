@@ -179,8 +179,10 @@ func (f *Fanout) Close() {
 		r.closed = true
 		r.mu.Unlock()
 	}
+	var removed sync.WaitGroup
 	for _, s := range f.all() {
-		s.remove()
+		s.remove(&removed)
 	}
+	removed.Wait() // from here on nobody begins to look anything up
 	f.wg.Wait()
 }

@@ -16,13 +16,14 @@ const (
 
 // Reasons for which messages are lost, as metrics and logs name them.
 const (
-	lostClosed  = "slow_closed"  // the client was too slow and was closed
-	lostSkipped = "slow_skipped" // the client was too slow and went on at the live end
-	lostLatest  = "slow_latest"  // superseded by a newer message of the same key
-	lostStuck   = "stuck"        // the client did not read at all
-	lostGap     = "source_gap"   // a source that is a Sluice had them no more
-	lostTooBig  = "too_big"      // the source's message was over the limit
-	lostGone    = "gone"         // a client came back too late for them
+	lostClosed  = "slow_closed"   // the client was too slow and was closed
+	lostSkipped = "slow_skipped"  // the client was too slow and went on at the live end
+	lostLatest  = "slow_latest"   // superseded by a newer message of the same key
+	lostStuck   = "stuck"         // the client did not read at all
+	lostGap     = "source_gap"    // a source that is a Sluice had them no more
+	lostTooBig  = "too_big"       // the source's message was over the limit
+	lostUnsent  = "not_forwarded" // a client's message that the source was gone for
+	lostGone    = "gone"          // a client came back too late for them
 )
 
 // judge looks at those whose sockets are full, if the log has grown by enough

@@ -40,8 +40,10 @@ type source struct {
 	offer   *handshake.Offer
 	err     error // the last that went wrong
 	backoff health.Backoff
-	retry   time.Duration // when the next round is; 0 for none
-	until   time.Duration // when what is under way must be over; 0 for nothing
+	// failedAt is when the last round came to nothing.
+	failedAt time.Duration
+	retry    time.Duration // when the next round is; 0 for none
+	until    time.Duration // when what is under way must be over; 0 for nothing
 
 	// The connection.
 	opened  time.Duration
@@ -61,6 +63,7 @@ type source struct {
 	// A source that is a Sluice.
 	epoch string  // its name for the messages; "" for any other source
 	next  uint64  // and the number of the one to come
+	known uint64  // messages to come that the log has already
 	late  uint64  // messages until those begin who wait for the live end
 	turns []epoch // that are to begin, by the log's numbers
 
@@ -127,10 +130,16 @@ func (s *source) send(frame []byte) {
 		return
 	}
 	if s.state == over {
-		s.stream.queued.Add(-int64(len(frame)))
+		s.drop(frame)
 		return
 	}
 	s.queue = append(s.queue, frame)
+}
+
+// drop gives up a client's message that no source will take.
+func (s *source) drop(frame []byte) {
+	s.stream.queued.Add(-int64(len(frame)))
+	s.stream.route.Observe.Lost(s.stream.route.Name, lostUnsent, 1)
 }
 
 // Drained has the source get what waits for it.
@@ -250,15 +259,25 @@ func (s *source) data(piece *ws.Piece, b []byte) error {
 // one that waits for it is not too slow by that alone.
 func (s *source) most() uint64 {
 	if n := s.stream.route.Limits.MessageSizeUpstream; n > 0 {
-		return uint64(n)
+		return min(uint64(n), mostMessage)
 	}
-	return uint64(s.stream.route.lag())
+	return min(uint64(s.stream.route.lag()), mostMessage)
 }
+
+// mostMessage is the largest message of all, in bytes: a place in a segment has
+// 32 bits, and other forms may be six times as large.
+const mostMessage = 256 << 20
 
 // took is a whole message.
 func (s *source) took(op ws.Opcode, head, payload []byte) error {
 	if op == ws.Text && !validText(payload) {
 		return errText
+	}
+	if s.known > 0 {
+		s.known--
+		s.next++
+		s.arrived()
+		return nil
 	}
 	t := s.stream
 	if n := t.route.Fanout.Greeting; s.greeted < n {
@@ -273,12 +292,17 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 	if len(s.turns) > 0 {
 		s.turn()
 	}
+	s.arrived()
+	return nil
+}
+
+// arrived lets those in who wait for the live end, once it is there.
+func (s *source) arrived() {
 	if s.late > 0 {
 		if s.late--; s.late == 0 {
 			s.ready()
 		}
 	}
-	return nil
 }
 
 // hear treats a control frame.
@@ -336,7 +360,7 @@ func (s *source) violated(err error) {
 	if errors.As(err, &v) {
 		code = v.Code
 	}
-	if err == error(errTooBig) {
+	if code == ws.CodeTooBig {
 		s.stream.route.Observe.Lost(s.stream.route.Name, lostTooBig, 1)
 	}
 	s.letGo(code)
@@ -349,7 +373,7 @@ func (s *source) EOF(*loop.Conn) {
 	case dialing:
 		s.failed(errHungUp)
 	default:
-		s.lose("hung_up", errHungUp)
+		s.lose("hung_up", errEnded)
 	}
 }
 
@@ -391,8 +415,12 @@ func (s *source) linger(now time.Duration) {
 		s.stream.expire()
 		return
 	}
-	s.lingers = max(now+s.stream.route.Fanout.Linger, 1)
-	if s.stream.route.Fanout.Linger == 0 {
+	after := s.stream.route.Fanout.Linger
+	if !s.stream.isOpen() {
+		after = 0 // somebody's mistake must not take the place of a stream
+	}
+	s.lingers = max(now+after, 1)
+	if after == 0 {
 		s.checkLinger(now)
 		return
 	}
@@ -422,7 +450,7 @@ func (s *source) end() {
 	s.state, s.retry, s.until, s.lingers = over, 0, 0, 0
 	s.stream.up.Store(false)
 	for _, frame := range s.queue {
-		s.stream.queued.Add(-int64(len(frame)))
+		s.drop(frame)
 	}
 	s.queue = nil
 	s.giveUp(errOver)

@@ -47,6 +47,7 @@ type Stream struct {
 	stale    atomic.Bool
 	encoding atomic.Bool            // there is an encoder
 	held     atomic.Bool            // the source is not read because others can't follow
+	renames  atomic.Uint32          // epochs that began while it was open
 	queued   atomic.Int64           // bytes of client messages that the source has yet to take
 	protocol atomic.Pointer[string] // the source's subprotocol
 	name     atomic.Pointer[string] // the source's URL, as logs have it
@@ -161,17 +162,24 @@ func (s *Stream) unlist() {
 }
 
 // remove ends the stream, and its source's connection, whoever is there.
-func (s *Stream) remove() {
+func (s *Stream) remove(done *sync.WaitGroup) {
 	s.unlist()
 	s.refs.Store(dead)
 	s.wakeEncoder()
-	s.loop.Post((*removing)(s))
+	done.Add(1)
+	s.loop.Post(&removing{s, done})
 }
 
-type removing Stream
+type removing struct {
+	stream *Stream
+	done   *sync.WaitGroup
+}
 
 // Run lets go of the source.
-func (t *removing) Run(*loop.Loop) { (*Stream)(t).source.leave(ws.CodeGoingAway) }
+func (t *removing) Run(*loop.Loop) {
+	defer t.done.Done()
+	t.stream.source.leave(ws.CodeGoingAway)
+}
 
 // append publishes a message that came from the source: head and payload are
 // its frame as clients get it. It belongs to the stream's loop.
@@ -293,6 +301,7 @@ func (s *Stream) rename(epoch string, first, at uint64) {
 
 // tellRenamed tells every audience that a new epoch has begun.
 func (s *Stream) tellRenamed() {
+	s.renames.Add(1)
 	for i := range s.audiences {
 		a := &s.audiences[i]
 		a.crew.loop.Post(renamed{a})

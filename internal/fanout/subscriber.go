@@ -112,6 +112,7 @@ func (s *subscriber) webSocket() bool { return s.aud.form <= deflated }
 type starting struct {
 	sub   *subscriber
 	taken loop.Taken
+	names uint32 // renames of the stream that its offset knows of
 	log   *log
 	first []byte
 }
@@ -139,6 +140,9 @@ func (t *starting) Run(l *loop.Loop) {
 		s.due = l.Now() + every/2 + time.Duration(l.Random()%uint64(every))/2
 	}
 	s.aud.join(s, t.log)
+	if s.has(flagSluice) && t.names != s.aud.stream.renames.Load() {
+		s.rename()
+	}
 	if w := s.aud.crew.stopping; w != nil && !s.has(flagEnded) {
 		s.schedule(w)
 	}
@@ -146,7 +150,14 @@ func (t *starting) Run(l *loop.Loop) {
 }
 
 // Panicked ends a subscriber that could not be begun. It is for the loop.
-func (t *starting) Panicked() { t.sub.Panicked() }
+func (t *starting) Panicked() {
+	if t.sub.conn.Loop() == nil { // not even attached
+		t.taken.Drop()
+		t.sub.forget()
+		return
+	}
+	t.sub.Panicked()
+}
 
 // flush writes what the log has for the subscriber, as far as its peer takes
 // it.

@@ -7,6 +7,7 @@ type View struct {
 	Stream   string         `json:"stream"` // what it asks of its source; "" where all clients share one
 	Source   string         `json:"source"` // the URL that is, or was last, connected
 	Up       bool           `json:"up"`
+	Opened   bool           `json:"opened"` // it has been connected once
 	Stale    bool           `json:"stale"`
 	Offset   string         `json:"offset"`   // EPOCH-N of the message to come
 	Messages uint64         `json:"messages"` // that came since the stream was opened
@@ -41,7 +42,7 @@ func (s *Stream) view() View {
 	s.plain.trim(s.route.fanout.clock())
 	head, oldest := s.plain.live(), s.plain.start()
 	v := View{
-		Stream: s.target.String(), Up: s.up.Load(), Stale: s.stale.Load(), Offset: s.epochs.offset(head.number()),
+		Stream: s.target.String(), Up: s.up.Load(), Opened: s.isOpen(), Stale: s.stale.Load(), Offset: s.epochs.offset(head.number()),
 		Messages: head.number(), Age: (s.age() / time.Millisecond * time.Millisecond).Seconds(), Clients: map[string]int{},
 		History: HistoryView{head.number() - oldest.number(), head.bytes() - oldest.bytes()},
 	}

@@ -101,7 +101,8 @@ func (p *poller) nap(l *Loop) bool {
 	switch e {
 	case 0:
 		p.n = int(n)
-	case unix.ENOSYS: // before Linux 5.11
+	case unix.EINTR:
+	default: // before Linux 5.11, or where a filter does not know the call
 		p.n = p.look(linger)
 	}
 	return true

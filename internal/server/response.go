@@ -29,6 +29,7 @@ type response struct {
 func (s *Server) respond(w http.ResponseWriter, r *http.Request) (*response, loop.Taken, error) {
 	c := &response{w: w, rc: http.NewResponseController(w), ctx: r.Context(), closed: make(chan struct{}), remote: addr(r.RemoteAddr)}
 	c.local, _ = r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	_ = c.rc.SetWriteDeadline(time.Time{}) // the server's is for answers that end
 	w.Header().Del("Connection")
 	w.WriteHeader(http.StatusOK)
 	if err := c.rc.Flush(); err != nil {

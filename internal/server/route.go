@@ -49,8 +49,14 @@ func (rt *Route) files() int64 {
 	return filesBalanced
 }
 
-// foreign refuses a browser whose page is not from an allowed origin.
-func (rt *Route) foreign(r *http.Request) *handshake.Refusal {
+// forbidden refuses a browser whose page is not from an allowed origin, and a
+// path that would leave the source's.
+func (rt *Route) forbidden(r *http.Request) *handshake.Refusal {
+	if rt.fanout != nil && rt.cfg.Fanout.StreamBy.Path {
+		if refusal := dotted(r.URL.Path); refusal != nil {
+			return refusal
+		}
+	}
 	if rt.origins == nil || rt.origins.allow(r) {
 		return nil
 	}

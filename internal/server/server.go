@@ -131,7 +131,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 		ContentLength: r.ContentLength, TransferEncoding: r.TransferEncoding,
 	})
 	if refusal == nil {
-		refusal = rt.foreign(r)
+		refusal = rt.forbidden(r)
 	}
 	p := s.peerOf(r)
 	if refusal == nil {
@@ -165,7 +165,7 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p p
 	}
 	taken, err := s.hijack(w)
 	if err != nil {
-		s.cfg.Log.Warn("connection not taken over", "client", p.name(), "err", err)
+		s.notTaken(w, rt, p, err, time.Now())
 		s.Ended(p.client)
 		return
 	}

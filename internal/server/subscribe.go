@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"math/rand/v2"
 	"mime"
 	"net/http"
@@ -52,13 +53,45 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, rt *Route, p 
 func (s *Server) start(w http.ResponseWriter, rt *Route, p peer, t *fanout.Ticket, head []byte, result string, began time.Time) {
 	taken, err := s.hijack(w)
 	if err != nil {
-		s.cfg.Log.Warn("connection not taken over", "client", p.name(), "err", err)
+		s.notTaken(w, rt, p, err, began)
 		t.Drop()
 		s.Unsubscribed(p.client)
 		return
 	}
 	s.cfg.Observe.Handshake(rt.cfg.Name, result, time.Since(began))
 	t.Start(taken, head, rand.Uint64(), p.client)
+}
+
+// notTaken answers a client whose connection net/http does not give up.
+func (s *Server) notTaken(w http.ResponseWriter, rt *Route, p peer, err error, began time.Time) {
+	s.cfg.Log.Warn("connection not taken over", "client", p.name(), "err", err)
+	if errors.Is(err, http.ErrNotSupported) {
+		s.refused(w, rt, p, &handshake.Refusal{Status: 500, What: "no connection can be taken over here"}, began)
+	}
+}
+
+// hijackable tells whether w, or what it wraps, lets its connection go.
+func hijackable(w http.ResponseWriter) bool {
+	for {
+		switch x := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = x.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+// dotted refuses a path that leads elsewhere once a source has resolved it.
+func dotted(path string) *handshake.Refusal {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return &handshake.Refusal{Status: 400, What: "the path has a segment of dots"}
+		}
+	}
+	return nil
 }
 
 // want reads what a request asks of a stream.
@@ -88,7 +121,7 @@ func (rt *Route) want(r *http.Request) *fanout.Want {
 func (s *Server) listen(w http.ResponseWriter, r *http.Request, rt *Route) {
 	began := time.Now()
 	p := s.peerOf(r)
-	refusal := rt.foreign(r)
+	refusal := rt.forbidden(r)
 	rt.allowOrigin(w, r)
 	transport, ok := accepted(r.Header.Values("Accept"))
 	switch {
@@ -167,7 +200,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, rt *Route, p pee
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = h.Write(&head) // a Builder takes all
 	head.WriteString("\r\n")
-	if r.ProtoMajor == 1 {
+	if r.ProtoMajor == 1 && hijackable(w) {
 		s.start(w, rt, p, t, []byte(head.String()), "200", began)
 		return
 	}
@@ -188,7 +221,7 @@ func (rt *Route) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	from := r.Header.Get("Origin")
-	if from == "" || rt.foreign(r) != nil {
+	if from == "" || rt.forbidden(r) != nil {
 		return
 	}
 	h.Set("Access-Control-Expose-Headers", "Sluice-Offset")
