@@ -59,9 +59,9 @@ func openFeed(ctx context.Context, m *market, a *app.App, most int) (*feed, erro
 // many files, and what keeps it from more.
 func crowdBound(most, files int) (int, string) {
 	if n := max(0, (files-filesKept)/2); n < most {
-		return n, fmt.Sprintf("%d open files, all that the system allows this process, are enough for no more", files)
+		return n, fmt.Sprintf("this process may open %d files, and each takes two", files)
 	}
-	return most, "it is all that this demo simulates"
+	return most, "the demo stops there"
 }
 
 // feedState is the feed as the page sees it.

@@ -12,9 +12,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-// show runs a demo until the test ends, and gives where it is.
+// show runs a demo until the test ends, beside other tests, and gives where it
+// is and what it has logged.
 func show(t *testing.T, most int) (at string, logged *said) {
 	t.Helper()
+	t.Parallel()
 	out := &said{more: make(chan struct{}, 1)}
 	logged = &said{more: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -191,7 +193,7 @@ func epoch(offset string) string {
 
 func TestACrowdHasRoomForFiles(t *testing.T) {
 	for _, c := range []struct{ files, want int }{{1 << 20, crowdMost}, {4096, 1598}, {1024, 62}, {256, 0}} {
-		if n, bound := crowdBound(crowdMost, c.files); n != c.want || strings.Contains(bound, "open files") != (n < crowdMost) {
+		if n, bound := crowdBound(crowdMost, c.files); n != c.want || strings.Contains(bound, "files") != (n < crowdMost) {
 			t.Errorf("%d files are enough for %d, because %s; want %d", c.files, n, bound, c.want)
 		}
 	}
