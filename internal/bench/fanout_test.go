@@ -193,7 +193,7 @@ func TestCompressedMessagesAreInflated(t *testing.T) {
 		}
 		return nil
 	})
-	r := listen(t, FanoutOptions{Options: Options{URL: url, Connections: 3}, Compress: true})
+	r := listen(t, FanoutOptions{Options: Options{URL: url, Connections: 3, Duration: time.Second}, Compress: true, Drain: 5 * time.Second})
 	if got := counts(r); got != [7]uint64{300, 300} || r.Err() != nil {
 		t.Errorf("expected, received, wrong, gaps, duplicates, reordered, errors: %v; %s", got, r.FirstError)
 	}

@@ -93,9 +93,12 @@ func (o *Offer) Accept(head []byte, key string) (*Answer, error) {
 
 // negotiated judges the subprotocol and the extensions of a 101.
 func (o *Offer) negotiated(h Header) (*Answer, error) {
-	a := &Answer{Header: Pass(h), Sluice: Header{}}
+	a := &Answer{Header: Pass(h)}
 	for name, values := range h {
 		if strings.HasPrefix(name, "Sluice-") {
+			if a.Sluice == nil {
+				a.Sluice = Header{}
+			}
 			a.Sluice[name] = values
 		}
 	}
