@@ -96,7 +96,7 @@ func (v value) streamBy(s *StreamBy) {
 func parseParameter(s string) (string, error) {
 	switch {
 	case s == "":
-		return "", fmt.Errorf("needs the name of a parameter; write symbol for ?symbol=...")
+		return "", fmt.Errorf("needs the name of a parameter; write symbol for ?symbol=BTC")
 	case ours(s):
 		return "", fmt.Errorf("%s is Sluice's own: sluice_* parameters don't go to the source", s)
 	}

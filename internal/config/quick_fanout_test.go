@@ -71,7 +71,7 @@ func TestFannedNamesTheFlag(t *testing.T) {
 		{QuickFanout{Sources: src, Subscribe: []string{"a", ""}}, "--subscribe: is an empty text"},
 		{QuickFanout{Sources: src, Subscribe: []string{"\xff"}}, "--subscribe: is not UTF-8, which a text message must be"},
 		{QuickFanout{Sources: src, StreamBy: []string{"symbol"}}, `--stream-by: "symbol" is not path or query=NAME`},
-		{QuickFanout{Sources: src, StreamBy: []string{"query="}}, "--stream-by: needs the name of a parameter; write symbol for ?symbol=..."},
+		{QuickFanout{Sources: src, StreamBy: []string{"query="}}, "--stream-by: needs the name of a parameter; write symbol for ?symbol=BTC"},
 		{QuickFanout{Sources: src, StreamBy: []string{"query=sluice_from"}}, "--stream-by: sluice_from is Sluice's own: sluice_* parameters don't go to the source"},
 		{QuickFanout{Sources: src, StreamBy: []string{"query=a", "query=a"}}, `--stream-by: "query=a" is given twice`},
 		{QuickFanout{Sources: []string{"ws://a?s=1"}, StreamBy: []string{"query=s"}}, "--stream-by: the parameter s is in the URL of ws://a already; take it out of one of them"},

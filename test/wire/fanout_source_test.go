@@ -144,10 +144,10 @@ func TestFanoutKeepsTheSourceAlive(t *testing.T) {
 func TestFanoutSourceWithoutPongs(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
 		f := startFeed(t, tr, testkit.Feed{Timeouts: "ping: 60ms, pong: 60ms"})
-		client, leg := f.open(t)
+		client, _ := f.open(t)
 		got := messages(client)
 		f.WantLog(t, "the source is given up", "source lost", "no_pong")
-		leg = f.source.Connect(t, "and dialled again")
+		leg := f.source.Connect(t, "and dialled again")
 		leg.Send(testkit.Text("again"))
 		if m, ok := <-got; !ok || m != testkit.Text("again") {
 			t.Errorf("the client goes on with the new connection: got %v", m)
