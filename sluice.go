@@ -13,12 +13,14 @@
 // to by itself; Server-Sent Events and NDJSON work over both. A Handler has an
 // event loop for each core, and sees to it that GOMAXPROCS is larger than their
 // number. Connections that the server carries over TLS cost more memory than
-// those of the sluice command, which drives TLS from its loops.
+// those of the sluice command, which drives TLS from its loops. There are no
+// metrics and no health here: those are the command's.
 package sluice
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -84,6 +86,9 @@ func must(h *Handler, err error) *Handler {
 
 // NewFanout is like Fanout, for a configuration that is not the program's own.
 func NewFanout(cfg FanoutConfig) (*Handler, error) {
+	if len(cfg.Source) == 0 && cfg.YAML == "" {
+		return nil, errors.New("FanoutConfig.Source is needed")
+	}
 	m := block{}
 	m.add("source", cfg.Source, len(cfg.Source) > 0)
 	m.add("subscribe", cfg.Subscribe, len(cfg.Subscribe) > 0)
@@ -103,6 +108,9 @@ func NewFanout(cfg FanoutConfig) (*Handler, error) {
 // NewBalance is like Balance, for a configuration that is not the program's
 // own. Names are looked up before it returns.
 func NewBalance(cfg BalanceConfig) (*Handler, error) {
+	if len(cfg.Upstreams) == 0 && cfg.YAML == "" {
+		return nil, errors.New("BalanceConfig.Upstreams are needed")
+	}
 	m := block{}
 	m.add("upstreams", cfg.Upstreams, len(cfg.Upstreams) > 0)
 	m.add("policy", cfg.Policy, cfg.Policy != "")

@@ -97,8 +97,8 @@ func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 
 func TestConfigurationsThatMakeNoSense(t *testing.T) {
 	for want, f := range map[string]func() (*Handler, error){
-		"source":  func() (*Handler, error) { return NewFanout(FanoutConfig{}) },
-		"backlog": func() (*Handler, error) { return NewFanout(FanoutConfig{Source: []string{"ws://a"}, Backlog: -1}) },
+		"Source is needed": func() (*Handler, error) { return NewFanout(FanoutConfig{}) },
+		"backlog":          func() (*Handler, error) { return NewFanout(FanoutConfig{Source: []string{"ws://a"}, Backlog: -1}) },
 		"lingers": func() (*Handler, error) {
 			return NewFanout(FanoutConfig{Source: []string{"ws://a"}, YAML: "lingers: 1s"})
 		},
@@ -108,7 +108,7 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 		"policy": func() (*Handler, error) {
 			return NewBalance(BalanceConfig{Upstreams: []string{"ws://127.0.0.1:1"}, Policy: "best"})
 		},
-		"upstreams": func() (*Handler, error) { return NewBalance(BalanceConfig{}) },
+		"Upstreams are needed": func() (*Handler, error) { return NewBalance(BalanceConfig{}) },
 		"not a durat": func() (*Handler, error) {
 			return NewBalance(BalanceConfig{Upstreams: []string{"ws://127.0.0.1:1"}, Route: "timeouts: {ping: fast}"})
 		},

@@ -11,6 +11,7 @@ async def main():
         try:
             async with connect(url + place) as server:
                 epoch, n = server.response.headers["Sluice-Offset"].rsplit("-", 1)
+                place = f"?sluice_from={epoch}-{n}"
                 async for message in server:
                     print(message, flush=True)
                     n = int(n) + 1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 func (v value) pools(c *Config) {
@@ -84,6 +85,9 @@ func (v value) target(u *Upstream, parse func(string) (*url.URL, error), more ..
 		address(v)
 		return at
 	}
+	if v.unquotedURL() {
+		return at
+	}
 	keys := v.object(slices.Concat(
 		[]member{key("url", address)},
 		more,
@@ -99,6 +103,19 @@ func (v value) target(u *Upstream, parse func(string) (*url.URL, error), more ..
 		keys["tls"].errorf("is for wss:// alone; this URL is %s", withoutQuery(u.URL))
 	}
 	return at
+}
+
+// unquotedURL records an error where a URL in a flow list has no quotes: YAML
+// here takes what stands before its last colon for a key.
+func (v value) unquotedURL() bool {
+	entries, _ := v.entries()
+	for _, e := range entries {
+		if strings.HasPrefix(e.name, "ws:") || strings.HasPrefix(e.name, "wss:") {
+			v.errorf("is read as a mapping; put the URL in quotes")
+			return true
+		}
+	}
+	return false
 }
 
 func (v value) upstreamTLS(t *UpstreamTLS) {

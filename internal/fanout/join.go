@@ -38,6 +38,9 @@ type Want struct {
 type Ticket struct {
 	// Offset is the message that comes next, EPOCH-N.
 	Offset string
+	// Greeting counts the messages ahead of that which have no number: what
+	// the source said first.
+	Greeting int
 	// Behind counts the messages from there to the live end.
 	Behind uint64
 	// Epochs are those that begin behind Offset, for a client that is a
@@ -53,8 +56,9 @@ type Ticket struct {
 // announcement is the first message to those who asked for it, and what SSE and
 // NDJSON clients are told of a gap.
 type announcement struct {
-	Offset string  `json:"offset"`
-	Gap    *uint64 `json:"gap"` // messages missed since what was asked for; null: not known
+	Offset   string  `json:"offset"`
+	Gap      *uint64 `json:"gap"`                // messages missed since what was asked for; null: not known
+	Greeting int     `json:"greeting,omitempty"` // messages without a number that come first
 }
 
 type announced struct {
@@ -323,16 +327,29 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 	if head := s.plain.live().number(); head > p.n {
 		t.Behind = head - p.n
 	}
-	t.first = s.foreword(w, f, p, t.Offset)
+	greeting := s.greets(p)
+	t.Greeting = len(greeting)
+	t.first = s.foreword(w, f, p, t.Offset, greeting)
 	return t
 }
 
+// greets gives what the source said first and the client is not to get from the
+// log.
+func (s *Stream) greets(p place) []message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if greet := &s.greeting; !p.greeted && p.n > greet.first {
+		return greet.messages[:min(uint64(len(greet.messages)), p.n-greet.first)]
+	}
+	return nil
+}
+
 // foreword is what a client gets before the messages of the log.
-func (s *Stream) foreword(w *Want, f form, p place, offset string) (b []byte) {
+func (s *Stream) foreword(w *Want, f form, p place, offset string, greeting []message) (b []byte) {
 	if f == events && w.Retry > 0 {
 		b = appendRetry(b, w.Retry)
 	}
-	told := announcement{offset, p.gap}
+	told := announcement{offset, p.gap, len(greeting)}
 	if !p.asked {
 		told.Gap = new(uint64)
 	}
@@ -342,16 +359,8 @@ func (s *Stream) foreword(w *Want, f form, p place, offset string) (b []byte) {
 	case f > deflated && (w.Announce || told.Gap == nil || *told.Gap > 0):
 		b = f.word(b, "sluice", told)
 	}
-	if p.greeted {
-		return b
-	}
-	s.mu.Lock()
-	greet := s.greeting
-	s.mu.Unlock()
-	if p.n > greet.first { // what of it lies before the client's place
-		for _, m := range greet.messages[:min(uint64(len(greet.messages)), p.n-greet.first)] {
-			b = f.frame(b, m.op, m.payload)
-		}
+	for _, m := range greeting {
+		b = f.frame(b, m.op, m.payload)
 	}
 	return b
 }

@@ -35,6 +35,9 @@ func (s *subscriber) part(w lastWord) {
 	s.farewell(w)
 	a.until = l.Now() + s.route().Timeouts.Close
 	l.Arm(&s.timer, s, a.until)
+	if s.has(flagDeaf) {
+		s.conn.CloseWrite() // its answer is not read: it need not wait for ours to that
+	}
 	s.settle()
 }
 

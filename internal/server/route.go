@@ -41,6 +41,14 @@ func NewFanoutRoute(cfg *config.Route, f *fanout.Route) *Route {
 	return &Route{cfg: cfg, fanout: f, origins: newOrigins(cfg.Origins)}
 }
 
+// complain is the route's limited log.
+func (rt *Route) complain() *upstream.Complaints {
+	if rt.fanout != nil {
+		return rt.fanout.Complain
+	}
+	return rt.relay.Complain
+}
+
 // files is how many descriptors a session of the route takes.
 func (rt *Route) files() int64 {
 	if rt.fanout != nil {

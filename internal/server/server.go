@@ -150,7 +150,12 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 // refused answers a handshake that comes to nothing, and counts it.
 func (s *Server) refused(w http.ResponseWriter, rt *Route, p peer, refusal *handshake.Refusal, began time.Time) {
 	s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
-	s.cfg.Log.Debug("handshake refused", "route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What)
+	told := []any{"route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What}
+	if refusal.Status == http.StatusForbidden { // a browser tells its page nothing
+		rt.complain().Warn("handshake refused", told...)
+	} else {
+		s.cfg.Log.Debug("handshake refused", told...)
+	}
 	refuse(w, refusal)
 }
 

@@ -26,7 +26,7 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, rt *Route, p 
 	if rt.cfg.Fanout.Compress {
 		answer.Extensions, want.Compress = offer.AcceptDeflate()
 	}
-	t, refusal := rt.fanout.Join(r.Context(), want)
+	t, refusal := s.join(r, rt, want)
 	if refusal != nil {
 		s.Unsubscribed(p.client)
 		s.refused(w, rt, p, refusal, began)
@@ -40,6 +40,9 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, rt *Route, p 
 		}
 	}
 	extra := [][2]string{{"Sluice-Offset", t.Offset}}
+	if t.Greeting > 0 {
+		extra = append(extra, [2]string{"Sluice-Greeting", strconv.Itoa(t.Greeting)})
+	}
 	if want.Sluice {
 		extra = append(extra, [2]string{"Sluice-Behind", strconv.FormatUint(t.Behind, 10)})
 		if t.Epochs != "" {
@@ -60,6 +63,20 @@ func (s *Server) start(w http.ResponseWriter, rt *Route, p peer, t *fanout.Ticke
 	}
 	s.cfg.Observe.Handshake(rt.cfg.Name, result, time.Since(began))
 	t.Start(taken, head, rand.Uint64(), p.client)
+}
+
+// join finds a client's place, if it asks for one in a way that is understood.
+func (s *Server) join(r *http.Request, rt *Route, want *fanout.Want) (*fanout.Ticket, *handshake.Refusal) {
+	for name, values := range r.URL.Query() {
+		switch {
+		case name == "sluice_from", !strings.HasPrefix(name, "sluice_"):
+		case name != "sluice_announce":
+			return nil, &handshake.Refusal{Status: 400, What: "there is no parameter " + strconv.Quote(name) + "; there are sluice_from and sluice_announce"}
+		case values[0] != "1" && values[0] != "0":
+			return nil, &handshake.Refusal{Status: 400, What: "sluice_announce is 1 or 0"}
+		}
+	}
+	return rt.fanout.Join(r.Context(), want)
 }
 
 // notTaken answers a client whose connection net/http does not give up.
@@ -183,7 +200,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, rt *Route, p pee
 	if transport == fanout.Events {
 		want.Retry = retryLeast + rand.IntN(2*retryLeast)
 	}
-	t, refusal := rt.fanout.Join(r.Context(), want)
+	t, refusal := s.join(r, rt, want)
 	if refusal != nil {
 		s.Unsubscribed(p.client)
 		s.refused(w, rt, p, refusal, began)

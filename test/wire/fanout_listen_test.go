@@ -109,7 +109,7 @@ func TestFanoutLines(t *testing.T) {
 		lines := []string{"{\"offset\":\"" + epoch + "-0\",\"data\":\"a \\\"b\\\"\\n\u2028\"}\n", "{\"offset\":\"" + epoch + "-1\",\"data\":\"AP8=\",\"binary\":true}\n"}
 		client.WantBytes("every message is a line", lines[0]+lines[1])
 		late, _ := f.listen(t, "/?sluice_announce=1", ndjson)
-		late.WantBytes("a later one is told where it begins, then greeted", "{\"sluice\":{\"offset\":\""+epoch+"-2\",\"gap\":0}}\n{\"data\":\"a \\\"b\\\"\\n\u2028\"}\n")
+		late.WantBytes("a later one is told where it begins, then greeted", "{\"sluice\":{\"offset\":\""+epoch+"-2\",\"gap\":0,\"greeting\":1}}\n{\"data\":\"a \\\"b\\\"\\n\u2028\"}\n")
 		again, _ := f.listen(t, "/?sluice_from="+epoch+"-1", ndjson)
 		again.WantBytes("one that resumes gets what it wants", lines[1])
 		leg.Send(testkit.Text("live"))
