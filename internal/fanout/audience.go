@@ -8,11 +8,14 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
-// A slice of a pass is so many subscribers or bytes; then the loop looks at
-// its other events.
+// A slice of a pass is so many subscribers, bytes, or so long; then the loop
+// looks at its other events. A write takes from one microsecond, where the
+// peer's process is busy, to six, where it must be woken.
 const (
 	sliceWrites = 64
 	sliceBytes  = 1 << 20
+	sliceTime   = 100 * time.Microsecond
+	sliceLook   = 8                     // writes between two looks at the clock
 	restPart    = 4                     // a pass is followed by a rest of a fourth of its length
 	restLeast   = 50 * time.Microsecond // shorter ones are not worth it
 )
@@ -166,7 +169,11 @@ func (a *audience) begin() {
 //
 // Fast path: a system call a subscriber.
 func (a *audience) slice() (more bool) {
+	began := a.stream.route.fanout.now()
 	for n := 0; a.turn != nil && n < sliceWrites && a.served.bytes < sliceBytes; n++ {
+		if n%sliceLook == sliceLook-1 && a.stream.route.fanout.now()-began > sliceTime {
+			break
+		}
 		s := a.turn
 		a.turn = s.next
 		a.crew.writing = s
