@@ -15,7 +15,7 @@ import (
 
 // patience bounds every wait. It is long because it is only ever spent on a
 // failure.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // KnownBug skips a case that fails because the product is wrong. With
 // KNOWN_BUGS=1 in the environment it lets the case show it.
