@@ -50,6 +50,9 @@ func (r *Result) Err() error {
 	if !r.inOrder() {
 		what += fmt.Sprintf(", gaps %d, duplicates %d, reordered %d", r.Gaps, r.Duplicates, r.Reordered)
 	}
+	if r.Received == 0 && r.Wrong > 0 {
+		what += "; no message had a stamp: the source must be sluice bench source"
+	}
 	return &Mismatch{what}
 }
 
