@@ -16,16 +16,15 @@ import (
 )
 
 var (
-	errHungUp  = upstream.ErrHungUp
-	errEnded   = errors.New("the source hung up without a close")
-	errPanic   = errors.New("internal error")
-	errLate    = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
-	errNoPong  = errors.New("no answer to a ping")
-	errNoRead  = errors.New("the source does not read")
-	errSlow    = errors.New("a frame came too slowly")
-	errInterim = errors.New("too many interim answers")
-	errTooBig  = &ws.Violation{Section: "RFC 6455 7.4.1", Code: ws.CodeTooBig, What: "message too big"}
-	errText    = &ws.Violation{Section: "RFC 6455 8.1", Code: ws.CodeInvalidPayload, What: "text that is not UTF-8"}
+	errHungUp = upstream.ErrHungUp
+	errEnded  = errors.New("the source hung up without a close")
+	errPanic  = errors.New("internal error")
+	errLate   = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+	errNoPong = errors.New("no answer to a ping")
+	errNoRead = errors.New("the source does not read")
+	errSlow   = errors.New("a frame came too slowly")
+	errTooBig = &ws.Violation{Section: "RFC 6455 7.4.1", Code: ws.CodeTooBig, What: "message too big"}
+	errText   = &ws.Violation{Section: "RFC 6455 8.1", Code: ws.CodeInvalidPayload, What: "text that is not UTF-8"}
 )
 
 func validText(p []byte) bool { return utf8.Valid(p) }
@@ -101,12 +100,7 @@ func (s *source) dial() {
 	e := r.endpoints[s.url]
 	d := s.dials[0]
 	s.dials = s.dials[1:]
-	var random [16]byte
-	for i := 0; i < 16; i += 4 {
-		k := l.MaskKey()
-		copy(random[i:], k[:])
-	}
-	s.key = handshake.NewKey(random)
+	s.key = handshake.NewKey(l.Nonce())
 	s.offer = &handshake.Offer{Protocols: r.Fanout.Subprotocols}
 	if r.Fanout.SourceCompress {
 		s.offer.Deflate = []string{handshake.DeflateOffer}
@@ -124,7 +118,7 @@ func (s *source) dial() {
 		h[name] = value
 	}
 	head := s.offer.AppendRequest(nil, &handshake.Forward{Target: e.Target(t.target.path, query), Host: e.Host(), Key: s.key, Header: h})
-	s.state = dialing
+	s.state, s.waits = dialing, handshake.Waiter{}
 	s.in = ws.Parser{}
 	s.until = l.Now() + r.Timeouts.Dial
 	s.fresh()
@@ -182,36 +176,23 @@ func (s *source) again() {
 // answered reads the answer to our handshake. done tells that the connection is
 // open and what follows are frames.
 func (s *source) answered(p []byte) (taken int, done bool) {
-	for interim := 0; ; interim++ {
-		rest := p[taken:]
-		n, err := handshake.HeadEnd(rest)
-		status := 0
-		if err == nil {
-			status, err = handshake.Status(rest)
-		}
-		if err == nil && interim > 5 {
-			err = errInterim
-		}
-		switch {
-		case err != nil:
-			s.failed(err)
-			return len(p), false
-		case n == 0:
-			return taken, false
-		case status == 101:
-			answer, err := s.offer.Accept(rest[:n], s.key)
-			if err != nil {
-				s.failed(err)
-				return len(p), false
-			}
+	skip, n, status, err := s.waits.Next(p)
+	head := p[skip : skip+n]
+	switch {
+	case err != nil:
+	case n == 0:
+		return skip, false
+	case status != 101:
+		err = fmt.Errorf("the source refused with %d", status)
+	default:
+		var answer *handshake.Answer
+		if answer, err = s.offer.Accept(head, s.key); err == nil {
 			s.connected(answer)
-			return taken + n, true
-		case status >= 200:
-			s.failed(fmt.Errorf("the source refused with %d", status))
-			return len(p), false
+			return skip + n, true
 		}
-		taken += n
 	}
+	s.failed(err)
+	return len(p), false
 }
 
 // connected begins the life of a connection.

@@ -38,6 +38,7 @@ type source struct {
 	dials   []*loop.Dial // ways to the URL that are left
 	key     string
 	offer   *handshake.Offer
+	waits   handshake.Waiter
 	err     error // the last that went wrong
 	backoff health.Backoff
 	// failedAt is when the last round came to nothing.

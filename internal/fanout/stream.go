@@ -102,7 +102,7 @@ func newStream(r *Route, t target) *Stream {
 	}
 	s.audiences = make([]audience, len(f.crews)*int(forms))
 	for i := range s.audiences {
-		s.audiences[i] = audience{stream: s, form: form(i % int(forms)), crew: &f.crews[i/int(forms)], log: s.plain}
+		s.audiences[i] = audience{stream: s, form: form(i % int(forms)), crew: &f.crews[i/int(forms)]}
 	}
 	s.epochs.begin(newEpoch(), 0, 0)
 	s.source.stream = s

@@ -38,6 +38,35 @@ func HeadEnd(p []byte) (int, error) {
 	return 0, nil
 }
 
+// maxInterim is how many interim answers are skipped for one.
+const maxInterim = 5
+
+// ErrInterim is an instance that does not come to its answer.
+var ErrInterim = errors.New("too many interim answers")
+
+// Waiter finds an instance's answer behind interim ones (RFC 9110, section
+// 15.2). The zero Waiter has seen none.
+type Waiter struct{ interim int }
+
+// Next looks at what has come and was not skipped before. skip is bytes of
+// interim answers, which are not to be shown again; head those of the answer's
+// head behind them, 0 while that is not whole.
+func (w *Waiter) Next(p []byte) (skip, head, status int, err error) {
+	for {
+		rest := p[skip:]
+		if head, err = HeadEnd(rest); err == nil {
+			status, err = Status(rest)
+		}
+		if err != nil || head == 0 || status == 101 || status >= 200 {
+			return skip, head, status, err
+		}
+		skip += head
+		if w.interim++; w.interim > maxInterim {
+			return skip, 0, 0, ErrInterim
+		}
+	}
+}
+
 // Status reads the status of an answer's head, which must be HTTP/1.1 or 1.0.
 // It is 0 while the status line is not whole; what can't become one is an
 // error at once.

@@ -304,3 +304,26 @@ func TestInterimAnswers(t *testing.T) {
 		t.Errorf("behind the heads stands %q", p)
 	}
 }
+
+func TestWaiterSkipsAFewInterimAnswers(t *testing.T) {
+	const early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+	final := "HTTP/1.1 200 OK\r\n\r\n"
+	var w handshake.Waiter
+	skip, head, _, err := w.Next([]byte(early + early + final[:10]))
+	if skip != 2*len(early) || head != 0 || err != nil {
+		t.Errorf("two and a part: skip %d, head %d, %v", skip, head, err)
+	}
+	skip, head, status, err := w.Next([]byte(early + final + "body"))
+	if skip != len(early) || head != len(final) || status != 200 || err != nil {
+		t.Errorf("then the answer: skip %d, head %d, status %d, %v", skip, head, status, err)
+	}
+	w = handshake.Waiter{}
+	for n := range 5 { // counted however they come
+		if _, _, _, err := w.Next([]byte(early)); err != nil {
+			t.Errorf("interim answer %d: %v", n+1, err)
+		}
+	}
+	if _, _, _, err := w.Next([]byte(early)); err != handshake.ErrInterim {
+		t.Errorf("one too many: %v", err)
+	}
+}

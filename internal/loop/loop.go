@@ -201,6 +201,13 @@ func (l *Loop) MaskKey() (key [4]byte) {
 	return key
 }
 
+// Nonce gives sixteen unpredictable bytes, for a Sec-WebSocket-Key.
+func (l *Loop) Nonce() (n [16]byte) {
+	binary.LittleEndian.PutUint64(n[:8], l.rng.Uint64())
+	binary.LittleEndian.PutUint64(n[8:], l.rng.Uint64())
+	return n
+}
+
 // Random gives 64 unpredictable bits.
 func (l *Loop) Random() uint64 { return l.rng.Uint64() }
 

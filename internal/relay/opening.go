@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	maxTries   = 3 // instances asked for one client
-	maxInterim = 5 // 1xx answers skipped
+	maxTries = 3 // instances asked for one client
 )
 
 var errInstanceGone = errors.New("the instance went down or was removed")
@@ -25,11 +24,11 @@ var errDialTimeout = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExcee
 type beginning struct {
 	req     *Request
 	tried   []*upstream.Instance
-	key     string        // our Sec-WebSocket-Key to the instance
+	key     string // our Sec-WebSocket-Key to the instance
+	waits   handshake.Waiter
 	answer  time.Duration // when the instance's whole answer is due
-	interim int
-	sources int  // tries that found no free port
-	timeout bool // the last try ended for lack of time
+	sources int           // tries that found no free port
+	timeout bool          // the last try ended for lack of time
 }
 
 // dial asks the next instance.
@@ -43,12 +42,7 @@ func (s *session) dial() {
 	b.tried = append(b.tried, inst)
 	s.inst = inst
 	l := s.loop()
-	var random [16]byte
-	for i := 0; i < 16; i += 4 {
-		k := l.MaskKey()
-		copy(random[i:], k[:])
-	}
-	b.key = handshake.NewKey(random)
+	b.key = handshake.NewKey(l.Nonce())
 	head := q.Offer.AppendRequest(nil, &handshake.Forward{
 		Target: inst.Target(q.Target), Host: q.Pick.Host(inst, q.Host), Key: b.key, Header: q.Header,
 	})
@@ -129,28 +123,17 @@ func (s *session) noInstance(err error) {
 // answered reads the instance's answer: interim ones are skipped, a 101 is
 // judged, anything else is passed on.
 func (s *session) answered(p []byte) (taken int) {
-	for {
-		rest := p[taken:]
-		n, err := handshake.HeadEnd(rest)
-		status := 0
-		if err == nil {
-			status, err = handshake.Status(rest)
-		}
-		switch {
-		case err != nil:
-			return s.badGateway(err, len(p))
-		case n == 0:
-			return taken
-		case status == 101:
-			return taken + n + s.upgraded(rest[:n], rest[n:])
-		case status >= 200:
-			return taken + s.refused(rest, false)
-		}
-		taken += n
-		if s.begun.interim++; s.begun.interim > maxInterim {
-			return s.badGateway(errors.New("too many interim answers"), len(p))
-		}
+	skip, n, status, err := s.begun.waits.Next(p)
+	rest := p[skip:]
+	switch {
+	case err != nil:
+		return s.badGateway(err, len(p))
+	case n == 0:
+		return skip
+	case status == 101:
+		return skip + n + s.upgraded(rest[:n], rest[n:])
 	}
+	return skip + s.refused(rest, false)
 }
 
 // badGateway refuses the client because the instance's answer is none. Nothing
