@@ -115,11 +115,11 @@ func (s *subscriber) end() {
 	s.flags |= flagEnded
 	l := s.loop()
 	l.Disarm(&s.timer)
-	s.route().Counters.Closed(l)
 	s.report()
 	s.aud.leave(s)
 	s.at = cursor{}
 	s.forget()
+	s.route().Counters.Closed(l) // the last: whoever sees that it is gone may take its place
 }
 
 // forget counts out one that is no longer there, or never was.

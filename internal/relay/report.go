@@ -17,10 +17,10 @@ func (s *session) end() {
 	if s.begun == nil {
 		s.report()
 	}
-	if s.inst != nil {
+	s.route.Ended(s.addr)
+	if s.inst != nil { // the last: whoever sees that it is gone may take its place
 		s.inst.Release()
 	}
-	s.route.Ended(s.addr)
 }
 
 // cut ends the session without a word to either end.
