@@ -13,6 +13,7 @@ import (
 
 type benchCmd struct {
 	Echo       benchEcho       `cmd:"" help:"Send messages to an echo server and want them back; a closed loop."`
+	Churn      benchChurn      `cmd:"" help:"Sessions that open, exchange a few messages and close, again and again."`
 	Fanout     benchFanout     `cmd:"" help:"Listen to a source, or to who hands its stream on; check every client's stream."`
 	Idle       benchIdle       `cmd:"" help:"Hold connections that say nothing; measure memory."`
 	Handshake  benchHandshake  `cmd:"" help:"Connect, close, and again; measure handshakes."`
@@ -63,9 +64,25 @@ func (b *benchEcho) Run(ctx context.Context) error {
 	}))
 }
 
+type benchChurn struct {
+	measured
+	Connections int           `short:"c" help:"Sessions under way at a time." default:"100"`
+	Messages    int           `help:"Messages that a session exchanges, one after the other." default:"10"`
+	Size        int           `help:"Bytes of a message; at least 8." default:"100"`
+	Warmup      time.Duration `help:"Not measured." default:"1s"`
+}
+
+// Run measures sessions that come and go.
+func (b *benchChurn) Run(ctx context.Context) error {
+	return b.print(bench.Churn(ctx, bench.ChurnOptions{
+		Options: b.options(b.Connections), Messages: b.Messages, Size: b.Size, Warmup: b.Warmup,
+	}))
+}
+
 type benchFanout struct {
 	measured
 	Connections int           `short:"c" help:"How many clients." default:"1000"`
+	OpenTimeout time.Duration `help:"How long all of them may take to connect." default:"1m"`
 	Warmup      time.Duration `help:"Not measured." default:"1s"`
 	SlowReaders float64       `help:"This share of the clients reads nothing while it is measured." placeholder:"SHARE"`
 	Compress    bool          `help:"Offer permessage-deflate."`
@@ -74,9 +91,11 @@ type benchFanout struct {
 
 // Run measures deliveries.
 func (b *benchFanout) Run(ctx context.Context) error {
-	return b.print(bench.Fanout(ctx, bench.FanoutOptions{
+	o := bench.FanoutOptions{
 		Options: b.options(b.Connections), Warmup: b.Warmup, Hello: b.Hello, SlowReaders: b.SlowReaders, Compress: b.Compress,
-	}))
+	}
+	o.OpenTimeout = b.OpenTimeout
+	return b.print(bench.Fanout(ctx, o))
 }
 
 type benchIdle struct {

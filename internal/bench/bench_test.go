@@ -67,6 +67,34 @@ func TestHandshakesAndIdleCountsAgree(t *testing.T) {
 	}
 }
 
+func TestSessionsThatComeAndGoAgree(t *testing.T) {
+	url := serve(t, EchoServer, ServerOptions{Greeting: []byte("hello")})
+	o := ChurnOptions{Messages: 3, Size: 100, Options: Options{URL: url, Connections: 5, Duration: 200 * time.Millisecond, Loops: 2}}
+	r, err := Churn(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil || r.Count <= 5 || r.Latency == nil || r.Handshake == nil {
+		t.Errorf("%v, %+v", err, r)
+	}
+	if r.Expected%3 != 0 || r.Expected < 3*r.Count {
+		t.Errorf("%d messages in %d sessions of 3 each", r.Expected, r.Count)
+	}
+}
+
+func TestASessionThatFailsIsNotOpenedAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	o := ChurnOptions{Messages: 1, Size: 8, Options: Options{URL: "ws://" + l.Addr().String(), Connections: 3, Duration: 50 * time.Millisecond, Loops: 1}}
+	r, err := Churn(t.Context(), o)
+	if err != nil || r.Errors != 3 || r.Err() == nil {
+		t.Fatalf("nobody listens to three sessions: %v, %+v", err, r)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

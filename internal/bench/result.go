@@ -14,10 +14,11 @@ type Result struct {
 	Scenario    string        `json:"scenario"`
 	Connections int           `json:"connections"`
 	Elapsed     time.Duration `json:"elapsed_ns"`
-	Count       uint64        `json:"count"` // messages or handshakes
+	Count       uint64        `json:"count"` // messages, handshakes or sessions
 	PerSecond   float64       `json:"per_second"`
 	Latency     *Latency      `json:"latency,omitempty"`
-	CPU         float64       `json:"cpu_us_each,omitempty"`          // of --pid, microseconds a message or handshake
+	Handshake   *Latency      `json:"handshake,omitempty"`            // of sessions that come and go: until it is answered
+	CPU         float64       `json:"cpu_us_each,omitempty"`          // of --pid, microseconds a message, handshake or session
 	LoadCPU     float64       `json:"load_cpu_us_each,omitempty"`     // of the load generator itself
 	Payload     uint64        `json:"message_bytes,omitempty"`        // of the messages counted
 	Wire        uint64        `json:"wire_bytes,omitempty"`           // of the same, as they came: compressed or not, without headers
@@ -93,8 +94,10 @@ func (r *Result) Print(w io.Writer, asJSON bool) error {
 	if r.Count > 0 {
 		row("count", "%d (%.0f a second)", r.Count, r.PerSecond)
 	}
-	if l := r.Latency; l != nil {
-		row("latency", "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us", l.P50, l.P99, l.P999, l.Max)
+	for i, l := range []*Latency{r.Latency, r.Handshake} {
+		if l != nil {
+			row([]string{"latency", "of handshakes"}[i], "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us", l.P50, l.P99, l.P999, l.Max)
+		}
 	}
 	if r.CPU > 0 {
 		row("CPU of --pid", "%.2f us each", r.CPU)
