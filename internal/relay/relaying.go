@@ -170,15 +170,24 @@ func (s *session) passes(from *side, frame []byte, head int) bool {
 	case ws.Pong:
 		return s.pingOf(from, frame[head:]) == 0
 	case ws.Ping:
-		if from != &s.client || s.route.Limits.PingsPerSecond == 0 {
-			return true
-		}
-		most := s.route.Limits.PingsPerSecond
-		ready, _ := s.pings.Take(s.now(), float64(most), most)
-		return ready
+		return from != &s.client || !s.answersPings() && s.mayPing()
 	}
 	return false
 }
+
+// mayPing takes a token for a client's ping.
+func (s *session) mayPing() bool {
+	most := s.route.Limits.PingsPerSecond
+	if most == 0 {
+		return true
+	}
+	ready, _ := s.pings.Take(s.now(), float64(most), most)
+	return ready
+}
+
+// answersPings tells whether the client's pings can't reach the instance any
+// more: it is lost, or was told that the client goes.
+func (s *session) answersPings() bool { return s.leg.sentClose || !s.leg.conn.Live() }
 
 // control treats a control frame that does not pass.
 func (s *session) control(from, to *side, frame []byte, head int) {
@@ -186,15 +195,31 @@ func (s *session) control(from, to *side, frame []byte, head int) {
 	case ws.Pong:
 		s.ponged(from, frame[head:])
 	case ws.Ping:
-		s.blame(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
-		s.fault(from)
+		s.pinged(frame[head:])
 	case ws.CloseFrame:
 		s.closed(from, to, frame, head)
 	}
 }
 
+// pinged is a ping of the client's that does not pass: one too many, or one
+// that is answered here (RFC 6455, section 5.5.2). Inside a frame of the
+// instance's nothing can be; the client's close is near then.
+func (s *session) pinged(payload []byte) {
+	if !s.answersPings() || !s.mayPing() {
+		s.blame(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
+		s.fault(&s.client)
+		return
+	}
+	if s.leg.in.InFrame() || s.client.sentClose {
+		return
+	}
+	ws.Mask(payload, s.client.in.Header.Key, 0)
+	s.inject(&s.client, ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+}
+
 // pingOf gives the number of the ping of ours that a pong answers, 0 for none:
-// its eight bytes are the session's secret and the number of one of the last.
+// its eight bytes are the session's secret and the number of one that was sent,
+// however long ago. Pongs come late behind much that the peer had to read.
 func (s *session) pingOf(from *side, payload []byte) uint32 {
 	if len(payload) != 8 || from.pingSeq == 0 {
 		return 0
@@ -205,7 +230,7 @@ func (s *session) pingOf(from *side, payload []byte) uint32 {
 		ws.Mask(plain[:], h.Key, 0)
 	}
 	n := binary.BigEndian.Uint64(plain[:]) - s.secret
-	if n > uint64(from.pingSeq) || n+8 <= uint64(from.pingSeq) {
+	if n > uint64(from.pingSeq) {
 		return 0
 	}
 	return uint32(n)
