@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -57,7 +58,7 @@ func (t *transports) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Header = t.rt.forwardHeader(pr.In, tr.peer)
 	pr.Out.Header.Del("Sluice-Session")
 	target := t.rt.target(pr.In)
-	if u, err := pr.In.URL.Parse(target); err == nil {
+	if u, err := url.ParseRequestURI(target); err == nil { // a target that begins with // is a path too
 		pr.Out.URL.Path, pr.Out.URL.RawPath, pr.Out.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
 	}
 	pr.Out.URL.Scheme, pr.Out.URL.Host = "http", "instance"
