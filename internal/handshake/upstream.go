@@ -26,15 +26,26 @@ type Forward struct {
 }
 
 // Pass gives the client's fields that may go on to an instance: no hop-by-hop
-// ones, none of the handshake's own, and none that Sluice sets (Sluice-*).
+// ones, none of the handshake's own, and none that Sluice sets (Sluice-*), nor
+// what an instance may take for one of those.
 func Pass(h Header) Header {
 	out := make(Header, len(h)+6)
 	for name, values := range h {
-		if passes(name, h) && !strings.HasPrefix(name, "Sluice-") {
+		if as := ReadAs(name); passes(as, h) && !strings.HasPrefix(as, "Sluice-") {
 			out[name] = values
 		}
 	}
 	return out
+}
+
+// ReadAs gives the name that a field has for those who read it by CGI's rules
+// (RFC 3875, section 4.1.18): _ and - are the same to them, so that a client
+// could pass X_Forwarded_For by whoever looks for X-Forwarded-For.
+func ReadAs(name string) string {
+	if strings.IndexByte(name, '_') < 0 {
+		return name
+	}
+	return canonical(strings.ReplaceAll(name, "_", "-"))
 }
 
 // AppendRequest appends the request that asks an instance for what o offers.

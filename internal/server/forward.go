@@ -74,7 +74,7 @@ func (rt *Route) forwardHeader(r *http.Request, p peer) http.Header {
 		before = strings.Join(r.Header.Values("X-Forwarded-For"), ", ")
 	} else {
 		for name := range h {
-			if strings.HasPrefix(name, "X-Forwarded-") || name == "Forwarded" {
+			if as := handshake.ReadAs(name); strings.HasPrefix(as, "X-Forwarded-") || as == "Forwarded" {
 				delete(h, name)
 			}
 		}
@@ -95,11 +95,26 @@ func (rt *Route) forwardHeader(r *http.Request, p peer) http.Header {
 	if h.Get("X-Forwarded-Host") == "" {
 		h.Set("X-Forwarded-Host", r.Host)
 	}
+	rt.edit(h)
+	return h
+}
+
+// edit removes and sets what the route says, and removes what an instance may
+// take for it.
+func (rt *Route) edit(h http.Header) {
+	ruled := make(map[string]bool, len(rt.cfg.Headers.Remove)+len(rt.cfg.Headers.Set))
 	for _, name := range rt.cfg.Headers.Remove {
-		h.Del(name)
+		ruled[http.CanonicalHeaderKey(name)] = true
+	}
+	for name := range rt.cfg.Headers.Set {
+		ruled[http.CanonicalHeaderKey(name)] = true
+	}
+	for name := range h {
+		if ruled[name] || ruled[handshake.ReadAs(name)] {
+			delete(h, name)
+		}
 	}
 	for name, value := range rt.cfg.Headers.Set {
 		h.Set(name, value)
 	}
-	return h
 }
