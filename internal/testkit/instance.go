@@ -1,9 +1,11 @@
 package testkit
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -81,6 +83,23 @@ func (in *Instance) Accept(t testing.TB, sentence string) *Peer {
 		t.Fatalf("%s: no connection to the instance: %v", sentence, err)
 	}
 	return newInstancePeer(t, c)
+}
+
+// Asked takes connections until one asks for target, and gives what it asked.
+// Those that ask for something else, or have gone, are left.
+func (in *Instance) Asked(t testing.TB, sentence, target string) (*Peer, *Head) {
+	t.Helper()
+	for {
+		leg := in.Accept(t, sentence)
+		for !bytes.Contains(leg.buf, []byte("\r\n\r\n")) && leg.fill() {
+		}
+		if leg.err == nil {
+			if h := leg.Head(sentence); strings.HasPrefix(h.Line, "GET "+target+" ") {
+				return leg, h
+			}
+		}
+		leg.Close()
+	}
 }
 
 // Next takes the next connection whenever it comes; the error is that of Close.

@@ -279,6 +279,19 @@ func (p *Peer) WantGone(sentence string) {
 	}
 }
 
+// Last wants the connection to end, by FIN or RST, and gives what came before.
+func (p *Peer) Last(sentence string) string {
+	p.t.Helper()
+	for p.fill() {
+	}
+	if p.err != io.EOF && !isReset(p.err) {
+		p.t.Fatalf("%s: the %s wants the end, got: %s", sentence, p.name, p.why())
+	}
+	last := string(p.buf)
+	p.buf = nil
+	return last
+}
+
 // Rest reads until the connection ends, and gives what came.
 func (p *Peer) Rest() []byte {
 	for p.fill() {
