@@ -1,0 +1,80 @@
+package conformance
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+// What Autobahn's cases are about, by their number: 1 framing, 2 pings, 3 and 4
+// reserved bits and opcodes, 5 fragments, 6 UTF-8, 7 closes, 10 automatic
+// fragments, 9 size and speed, 12 and 13 permessage-deflate.
+var (
+	protocolCases = []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"}
+	deflateSample = []string{"12.1.1", "12.2.2", "12.3.3", "12.4.4", "12.5.5", "13.1.1", "13.2.2", "13.3.3", "13.4.4", "13.5.5", "13.6.1", "13.7.2"}
+	fewCases      = []string{"1.1.*", "2.*", "3.*", "4.1.*", "5.*", "6.1.*", "7.1.*", "7.3.*", "7.7.*", "7.9.*", "12.1.1", "13.1.1"}
+	heavyCases    = []string{"9.*"}
+	deflateCases  = []string{"12.*", "13.*"}
+)
+
+// casesFor gives what goes each way in a full run and in a quick one. All of 12
+// and 13 are ten minutes of compression in Python each time, so they go the
+// thorough ways only; a proxy that relays compressed frames as they are sees no
+// difference between them.
+func casesFor(w way, thorough ...way) []string {
+	switch {
+	case full && slices.Contains(thorough, w):
+		return slices.Concat(protocolCases, heavyCases, deflateCases)
+	case full:
+		return slices.Concat(protocolCases, heavyCases, deflateSample)
+	case w.tls:
+		return fewCases
+	default:
+		return slices.Concat(protocolCases, deflateSample)
+	}
+}
+
+// differences are the cases that do not go as they do without the proxy, each
+// with the reason, which is none of the proxy's doing. Some depend on timing.
+type differences map[string]string
+
+// judge has an entry fail that no run bears out any more. The quick set goes
+// fewer ways, so that what depends on timing may be missing there.
+func (d differences) judge(t *testing.T, found map[string]bool) {
+	t.Helper()
+	for _, id := range slices.Sorted(maps.Keys(d)) {
+		switch {
+		case found[id]:
+		case full && proxied:
+			t.Errorf("%s went as without the proxy every way: take it out of the list of differences", id)
+		default:
+			t.Logf("%s went as without the proxy this time", id)
+		}
+	}
+}
+
+const (
+	saysWhy = "Autobahn's server drops the connection without a word when the close frame itself is bad; the proxy says 1002 first, as RFC 6455, 7.1.7 has it"
+	tooLate = "the instance's good message has a bad frame behind it. The client's echo is still under way when the proxy fails the connection, which it must do at once; Autobahn takes that as well"
+)
+
+var toServer = reasoned(saysWhy, "3.7", "7.3.2", "7.3.6", "7.5.1", "7.9.1", "7.9.2", "7.9.3", "7.9.4", "7.9.5", "7.9.6", "7.9.7",
+	"7.9.8", "7.9.9", "7.13.1", "7.13.2")
+
+var toClient = reasoned(tooLate, "3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15").with(differences{
+	"7.5.1": "a reason that is not UTF-8 in a close frame: Autobahn's client says 1007, the proxy 1002 as for all that is wrong with a control frame; Autobahn takes both",
+	"7.7.2": "an instance that closes with 1001 goes away (failover.codes): the proxy answers it with the same code, Autobahn's client answers every close with 1000",
+})
+
+func reasoned(reason string, ids ...string) differences {
+	d := differences{}
+	for _, id := range ids {
+		d[id] = reason
+	}
+	return d
+}
+
+func (d differences) with(more differences) differences {
+	maps.Copy(d, more)
+	return d
+}
