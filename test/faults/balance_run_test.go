@@ -1,0 +1,363 @@
+package faults_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/testkit"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// What a seed of the balance run is: so many clients at a time, each of which
+// lives so many sessions.
+const (
+	crowd = 48
+	lives = 6
+)
+
+// timeouts of a run are short, and all shorter than a stall.
+const timeouts = "handshake: 1s, dial: 1s, ping: 100ms, pong: 1200ms, write: 1200ms, frame: 1200ms, close: 1500ms"
+
+// balanced is one run of a seed: a proxy, instances behind links, and clients
+// behind others.
+type balanced struct {
+	t         *testing.T
+	tr        testkit.Transport
+	seed      uint64
+	scroll    *scroll
+	app       *testkit.App
+	watch     *watch
+	clients   [2]*link // the second is narrow
+	instances []*server
+
+	mu       sync.Mutex // guards what follows
+	sessions map[int]*session
+	sums     sums
+}
+
+// sums are of a whole run, for its summary and the metrics.
+type sums struct {
+	sessions, upgraded, struck, excused int
+	answered                            uint64    // 101s that instances gave
+	said, heard                         [2]uint64 // whole messages, by the side that said them
+	ends                                map[string]int
+}
+
+// session is one, as the run sees it.
+type session struct {
+	*talk
+	path   *pass
+	actor  *actor
+	status int // that the client got; 0 for none
+	try    int // that answered, as the client was told; -1 for none
+	err    error
+
+	mu   sync.Mutex // guards what follows
+	legs []*leg
+	over bool
+}
+
+// leg is one try with an instance.
+type leg struct {
+	path   *pass
+	actor  *actor        // nil until the instance answers 101
+	served chan struct{} // closed when the instance has done with it
+}
+
+// server is an instance of the run's own.
+type server struct {
+	run     *balanced
+	l       net.Listener
+	link    *link
+	serving sync.WaitGroup
+}
+
+func runBalanced(t *testing.T, tr testkit.Transport, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	b := &balanced{t: t, tr: tr, seed: seed, scroll: newScroll(seed), sessions: map[int]*session{}, watch: newWatch()}
+	defer b.watch.close()
+	b.sums.ends = map[string]int{}
+	var urls []string
+	for range 2 + r.IntN(3) {
+		s := b.newServer(r.IntN(3) == 0)
+		urls = append(urls, s.link.url())
+	}
+	b.app = testkit.Start(t, tr, testkit.Config{
+		Upstreams: urls, Timeouts: timeouts, Limits: "pings_per_second: 0",
+		Balance:  "policy: " + []string{"round_robin", "random", "least_sessions", "least_load"}[r.IntN(4)],
+		Failover: "spread: " + []string{"0s", "50ms"}[r.IntN(2)],
+	}.String())
+	for k := range b.clients {
+		b.clients[k] = newLink(t, b.app.Addr().String(), k == 1, true, b.pathOf)
+	}
+	first := newTalk(seed, 0, b.scroll)
+	first.path, first.legs = clear, [maxTries]script{clear, clear, clear}
+	b.live(first) // what a first session makes once is there
+	b.app.WantNoSessions(t, "the first session is over")
+	before := testkit.Now()
+	heap := heapNow()
+	var wg sync.WaitGroup
+	for c := range crowd {
+		wg.Go(func() {
+			for k := range lives {
+				b.live(newTalk(seed, 1+c*lives+k, b.scroll))
+			}
+		})
+	}
+	wg.Wait()
+	b.app.WantNoSessions(t, "no session is left")
+	before.WantBack(t, "no descriptor and no goroutine is left")
+	wantHeapBack(t, heap)
+	b.wantCounted()
+	b.close()
+	t.Logf("%s", b.summary())
+}
+
+// close ends links and instances.
+func (b *balanced) close() {
+	for _, k := range b.clients {
+		k.close()
+	}
+	for _, s := range b.instances {
+		s.link.close()
+		s.l.Close()
+		s.serving.Wait()
+	}
+}
+
+func (b *balanced) newServer(narrow bool) *server {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s := &server{run: b, l: l}
+	s.link = newLink(b.t, l.Addr().String(), narrow, false, b.legOf)
+	s.serving.Go(s.serve)
+	b.instances = append(b.instances, s)
+	return s
+}
+
+// named gives the session that a request line names.
+func (b *balanced) named(line string) *session {
+	_, id, _ := strings.Cut(line, "/s/")
+	id, _, _ = strings.Cut(id, " ")
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[n]
+}
+
+// pathOf gives a client's link its script.
+func (b *balanced) pathOf(line string) *pass {
+	if s := b.named(line); s != nil {
+		return s.path
+	}
+	return nil
+}
+
+// legOf gives an instance's link the script of the next try.
+func (b *balanced) legOf(line string) *pass {
+	s := b.named(line)
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || len(s.legs) == maxTries {
+		return nil
+	}
+	g := &leg{path: newPass(s.talk.legs[len(s.legs)], nil), served: make(chan struct{})}
+	s.legs = append(s.legs, g)
+	return g.path
+}
+
+// live lives a session and judges it.
+func (b *balanced) live(t *talk) {
+	s := &session{talk: t, try: -1}
+	s.path = newPass(t.path, s.abandoned)
+	b.mu.Lock()
+	b.sessions[t.id] = s
+	b.mu.Unlock()
+	s.err = b.join(s)
+	s.mu.Lock()
+	s.over = true
+	legs := s.legs
+	s.mu.Unlock()
+	late := time.NewTimer(lasting)
+	defer late.Stop()
+	for _, g := range legs {
+		g.path.release()
+	}
+	stuck := ""
+	for n, g := range legs {
+		for _, c := range []chan struct{}{g.path.done, g.served} {
+			select {
+			case <-c:
+			case <-late.C:
+				stuck = fmt.Sprintf("the instance of try %d is not let go", n)
+			}
+			if stuck != "" {
+				break
+			}
+		}
+	}
+	s.path.release()
+	b.mu.Lock()
+	delete(b.sessions, t.id)
+	b.mu.Unlock()
+	b.judge(s, stuck)
+}
+
+// abandoned tells that no instance is there that could tell of the end.
+func (s *session) abandoned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.legs {
+		select {
+		case <-g.served:
+		default:
+			if g.actor != nil && !g.path.frozen.Load() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// join opens the session and plays the client.
+func (b *balanced) join(s *session) error {
+	k := b.clients[0]
+	if s.narrow {
+		k = b.clients[1]
+	}
+	conn, err := net.DialTimeout("tcp", k.addr().String(), patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	a := newActor(client, s.talk, conn, b.seed)
+	s.actor = a
+	var extra []string
+	if s.deflate {
+		extra = append(extra, "Sec-WebSocket-Extensions: permessage-deflate")
+	}
+	request := []byte(testkit.Upgrade("/s/"+strconv.Itoa(s.id), extra...))
+	if f := a.first(); s.early && f != nil {
+		request = ws.AppendFrame(request, a.masked(ws.Header{Opcode: f.op, Fin: f.fin}), f.payload)
+		a.said = 1
+	}
+	if _, err := conn.Write(request); err != nil {
+		return err
+	}
+	head, err := a.head()
+	if err != nil {
+		return err
+	}
+	s.status, _ = strconv.Atoi(strings.SplitN(head+"  ", " ", 3)[1])
+	if s.status != 101 {
+		return nil
+	}
+	if _, try, ok := strings.Cut(head, "X-Try: "); ok {
+		s.try = int(try[0] - '0')
+	}
+	if !strings.Contains(head, testkit.ClientAccept) {
+		return fmt.Errorf("the answer to another key: %q", head)
+	}
+	a.in.Deflate = strings.Contains(head, "permessage-deflate")
+	a.play()
+	return nil
+}
+
+// first is the frame that a side can begin with, if it waits for none.
+func (a *actor) first() *frame {
+	if all := a.talk.says[a.side]; len(all) > 0 && all[0].after == 0 {
+		return &all[0]
+	}
+	return nil
+}
+
+func (s *server) serve() {
+	for {
+		c, err := s.l.Accept()
+		if err != nil {
+			return
+		}
+		s.serving.Go(func() { s.session(c) })
+	}
+}
+
+// session plays the instance of one try.
+func (s *server) session(c net.Conn) {
+	defer c.Close()
+	a := newActor(instance, &talk{}, c, s.run.seed)
+	head, err := a.head()
+	path := s.link.from(c.RemoteAddr())
+	own, try, g := s.run.legBy(head, path)
+	if g == nil {
+		return // nobody waits for it
+	}
+	defer close(g.served)
+	if err != nil {
+		return
+	}
+	if own.refusal != 0 {
+		fmt.Fprintf(c, "HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno", own.refusal)
+		return
+	}
+	a.talk, a.r = own.talk, rand.New(rand.NewPCG(s.run.seed, uint64(own.id)))
+	own.mu.Lock()
+	g.actor = a
+	own.mu.Unlock()
+	defer own.path.release()
+	_, key, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
+	key, _, _ = strings.Cut(key, "\r\n")
+	extra := fmt.Sprintf("X-Try: %d\r\n", try)
+	if own.deflate {
+		a.in.Deflate = true
+		extra += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	}
+	answer := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+		testkit.AcceptFor(key) + "\r\n" + extra + "\r\n")
+	if f := a.first(); own.prompt && f != nil {
+		answer = ws.AppendFrame(answer, ws.Header{Opcode: f.op, Fin: f.fin, RSV: f.rsv}, f.payload)
+		a.said = 1
+	}
+	_, _ = c.Write(answer)
+	a.play()
+}
+
+// messages counts whole ones among the first frames of a side's.
+func messages(frames []frame) (n uint64) {
+	for _, f := range frames {
+		if f.fin && !f.op.Control() {
+			n++
+		}
+	}
+	return n
+}
+
+// wantCounted holds the metrics against what the run has seen. Where a fault
+// strikes, what an end sent and the other did not get was counted or not.
+func (b *balanced) wantCounted() {
+	c := b.app.Routes()[0].Counters
+	open, ever := c.Sessions()
+	n := &b.sums
+	if open != 0 || ever < uint64(n.upgraded) || ever > n.answered {
+		b.t.Errorf("%d sessions are open, %d were: %d clients were upgraded, %d times an instance answered", open, ever, n.upgraded, n.answered)
+	}
+	for d, side := range map[loop.Direction]int{loop.ToUpstream: client, loop.ToClient: instance} {
+		if m, _ := c.Traffic(d); m < n.heard[side] || m > n.said[side] {
+			b.t.Errorf("%d messages of the %s were counted: %d were said, %d heard", m, sides[side], n.said[side], n.heard[side])
+		}
+	}
+}

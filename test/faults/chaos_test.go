@@ -1,0 +1,85 @@
+package faults_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/testkit"
+)
+
+var (
+	chaosFor  = flag.Duration("faults.for", 0, "how long seeds are played, all in all; 0: a minute, less with -short and where raw is not built")
+	chaosSeed = flag.Int64("faults.seed", -1, "the one seed to play; -1: those that are kept, then others")
+)
+
+// mode is what a seed is played on.
+type mode struct {
+	name string
+	play func(t *testing.T, tr testkit.Transport, seed uint64)
+	kept []uint64
+}
+
+var modes = []mode{
+	{"balance", runBalanced, keptBalance},
+}
+
+// keptBalance are seeds of the balance run that are played first, those that
+// have failed once with what they had found.
+var keptBalance = []uint64{1}
+
+// TestChaos plays seeds until its time is up: sessions through links on which
+// faults strike, and an oracle for what must have come of them.
+func TestChaos(t *testing.T) {
+	long, transports := *chaosFor, []testkit.Transport{testkit.Raw, testkit.Stream}
+	switch {
+	case long == 0 && (testing.Short() || streamOnly):
+		long = 12 * time.Second
+	case long == 0:
+		long = time.Minute
+	}
+	if streamOnly {
+		transports = transports[1:]
+	}
+	end := time.Now().Add(long)
+	for turn := 0; ; turn++ {
+		played := false
+		for _, m := range modes {
+			for _, tr := range transports {
+				seed := m.seed(turn)
+				t.Run(fmt.Sprintf("%s/%s/%d", m.name, tr, seed), func(t *testing.T) {
+					played = true
+					m.play(t, tr, seed)
+				})
+				if time.Now().After(end) {
+					return
+				}
+			}
+		}
+		if !played || *chaosSeed >= 0 && *chaosFor == 0 {
+			return
+		}
+	}
+}
+
+// seed is the one that a mode plays in a turn.
+func (m *mode) seed(turn int) uint64 {
+	switch {
+	case *chaosSeed >= 0:
+		return uint64(*chaosSeed)
+	case turn < len(m.kept):
+		return m.kept[turn]
+	}
+	return uint64(rand.Uint32())
+}
+
+// again is the command that plays a seed once more.
+func again(mode string, tr testkit.Transport, seed uint64) string {
+	tags := ""
+	if streamOnly {
+		tags = "-tags streamonly "
+	}
+	return fmt.Sprintf("  once more: go test -race -count 1 %s-run 'TestChaos/%s/%s' ./test/faults -faults.seed %d", tags, mode, tr, seed)
+}
