@@ -28,8 +28,9 @@ var (
 		{name: "p99 us, compressed", format: "%.0f"}, {name: "p99 us, plain", format: "%.0f"},
 		{name: "bytes sent of 100", format: "%.0f"},
 	}
-	subscriberMetrics = []metric{{name: "KiB per idle subscriber", format: "%.2f", goal: 0.5}, {name: "resident MiB with all", format: "%.1f"}}
-	mixedFeedMetrics  = []metric{
+	subscriberMetrics    = []metric{{name: "KiB per idle subscriber", format: "%.2f", goal: 0.5}, {name: "resident MiB with all", format: "%.1f"}}
+	tlsSubscriberMetrics = []metric{{name: "KiB per idle subscriber", format: "%.2f"}, {name: "resident MiB with all", format: "%.1f"}}
+	mixedFeedMetrics     = []metric{
 		{name: "echo p99 us beside the feed", format: "%.0f"}, {name: "echo p99 us alone", format: "%.0f"},
 		{name: "echo p50 us beside the feed", format: "%.0f"}, {name: "echo p50 us alone", format: "%.0f"},
 		{name: "deliveries/s beside", format: "%.0f", more: true},
@@ -43,29 +44,42 @@ func source(rate, size string, form string) []string {
 
 // fanouts gives the scenarios of a stream for many.
 func fanouts() []*scenario {
+	easy, full, many, few, slowly := source("50", "200", "--text"), source("1000", "200", "--text"), source("15", "200", "--text"), source("5000", "200", "--text"), source("250", "4096", "--text")
+	const slowNote = "Times are of the others. First all read, then two stop, for twice as long as other runs take; 1 MB a second that does not get through to each."
 	all := []*scenario{
-		{name: "fanout-easy", title: "Fan-out: 1,000 clients, 50 messages of 200 B a second", source: source("50", "200", "--text"), metrics: fanoutMetrics, run: fanout(1000),
-			note: "A pace that all can follow."},
-		{name: "fanout-1000", title: "Fan-out: 1,000 clients, 1,000 messages of 200 B a second", source: source("1000", "200", "--text"), metrics: fanoutMetrics, run: fanout(1000)},
-		{name: "fanout-8000", title: "Fan-out: 8,000 clients, 15 messages of 200 B a second", source: source("15", "200", "--text"), metrics: fanoutMetrics, run: fanout(8000)},
-		{name: "fanout-flush", title: "Fan-out with a flush interval: 1,000 clients, 500 messages of 200 B a second", source: source("500", "200", "--text"),
-			metrics: fanoutMetrics, run: fanout(1000), sides: []*peer{sluiceFlush, sluiceFanout},
-			note: "At half the pace that fills the core: where it is full, messages are sent together with or without an interval."},
-		{name: "fanout-slow", title: "Fan-out to 200 clients of which two stop reading: 250 messages of 4 KiB a second", source: source("250", "4096", "--text"), metrics: slowMetrics, run: slow,
-			note: "Times are of the others. First all read, then two stop, for twice as long as other runs take; that is 10 MB that do not get through to each."},
-		{name: "fanout-deflate", title: "Fan-out, compressed: 1,000 clients, 50 messages of 1 KiB of JSON a second", source: source("50", "1024", "--json"), compress: true, metrics: deflateMetrics, run: deflate,
-			note: "An order book. Plain is the same server with clients that do not offer compression."},
-		{name: "fanout-tls", title: "Fan-out over TLS: 1,000 clients, 50 messages of 200 B a second", source: source("50", "200", "--text"), tls: true, metrics: fanoutMetrics, run: fanout(1000)},
-		{name: "fanout-idle", title: "Fan-out: idle memory, from 1,000 to 8,000 subscribers", source: []string{"echo-server"}, metrics: subscriberMetrics, run: idle(1000, 8000),
-			note: "The source says nothing."},
-		{name: "mixed-feed", title: "An echo beside a feed: 8,000 subscribers, 15 messages of 200 B a second", source: source("15", "200", "--text"), echo: true, metrics: mixedFeedMetrics, run: mixedFeed,
-			sides: []*peer{sluiceFanout}, note: "One balanced session, one message under way, on the loop that serves the feed. " +
+		{name: "fanout-easy", short: "1,000 × 50/s", title: "Fan-out: 1,000 clients, 50 messages of 200 B a second", source: easy, run: fanout(1000), note: "A pace that all can follow."},
+		{name: "fanout-1000", short: "1,000 × 1,000/s", title: "Fan-out: 1,000 clients, 1,000 messages of 200 B a second", source: full, run: fanout(1000)},
+		{name: "fanout-8000", short: "8,000 × 15/s", title: "Fan-out, many clients: 8,000 clients, 15 messages of 200 B a second", source: many, run: fanout(8000)},
+		{name: "fanout-few", short: "20 × 5,000/s", title: "Fan-out, few clients: 20 clients, 5,000 messages of 200 B a second", source: few, run: fanout(20)},
+		{name: "fanout-flush", title: "Fan-out with a flush interval: 1,000 clients, 500 messages of 200 B a second", source: source("500", "200", "--text"), run: fanout(1000),
+			sides: []*peer{sluiceFlush, sluiceFanout}, note: "At half the pace that fills the core: where it is full, messages are sent together with or without an interval."},
+		{name: "fanout-slow", short: "200 × 250/s, 1 % stalled", title: "Fan-out to 200 clients of which two stop reading: 250 messages of 4 KiB a second", source: slowly, metrics: slowMetrics, run: slow, note: slowNote,
+			fixed: 6 * time.Second, times: 3},
+		{name: "fanout-deflate", short: "1,000 × 50/s, compressed", title: "Fan-out, compressed: 1,000 clients, 50 messages of 1 KiB of JSON a second", source: source("50", "1024", "--json"), compress: true,
+			metrics: deflateMetrics, run: deflate, fixed: 7 * time.Second, times: 2, note: "An order book. Plain is the same server with clients that do not offer compression."},
+		{name: "fanout-idle", short: "subscriber", title: "Fan-out: idle memory, from 1,000 to 8,000 subscribers", source: []string{"echo-server"}, metrics: subscriberMetrics, run: idle(1000, 8000),
+			fixed: 8 * time.Second, note: "The source says nothing."},
+		{name: "mixed-feed", title: "An echo beside a feed: 8,000 subscribers, 15 messages of 200 B a second", source: many, echo: true, metrics: mixedFeedMetrics, run: mixedFeed,
+			fixed: 12 * time.Second, times: 4, sides: []*peer{sluiceFanout}, note: "One balanced session, one message under way, on the loop that serves the feed. " +
 				"The feed's clients give way to the echo's on the load's core, but part of these times is still not the proxy's."},
+		{name: "fanout-tls", short: "TLS 1,000 × 50/s", tls: true, title: "Fan-out over TLS: 1,000 clients, 50 messages of 200 B a second", source: easy, run: fanout(1000)},
+		{name: "fanout-tls-8000", short: "TLS 8,000 × 15/s", tls: true, title: "Fan-out over TLS, many clients: 8,000 clients, 15 messages of 200 B a second", source: many, run: fanout(8000), fixed: 12 * time.Second, times: 1},
+		{name: "fanout-tls-few", short: "TLS 20 × 5,000/s", tls: true, title: "Fan-out over TLS, few clients: 20 clients, 5,000 messages of 200 B a second", source: few, run: fanout(20)},
+		{name: "fanout-tls-slow", short: "TLS 200 × 250/s, 1 % stalled", tls: true, title: "Fan-out over TLS to 200 clients of which two stop reading: 250 messages of 4 KiB a second", source: slowly, metrics: slowMetrics, run: slow,
+			note: slowNote, fixed: 6 * time.Second, times: 3},
+		{name: "fanout-tls-idle", short: "TLS subscriber", tls: true, title: "Fan-out over TLS: idle memory, from 500 to 2,000 subscribers", source: []string{"echo-server"}, metrics: tlsSubscriberMetrics, run: idle(500, 2000),
+			fixed: 5 * time.Second, note: "The source says nothing."},
 	}
 	for _, s := range all {
 		s.group, s.path = "fanout", feedPath
 		if s.sides == nil {
 			s.sides = hubs
+		}
+		if s.metrics == nil {
+			s.metrics = fanoutMetrics
+		}
+		if s.fixed == 0 {
+			s.fixed, s.times = 4*time.Second, 1
 		}
 	}
 	return all
@@ -88,13 +102,13 @@ func fanout(clients int) func(context.Context, *setup) ([]float64, error) {
 // delivered runs sluice bench fanout to its end. It gives way to the source on
 // its core, which would speak in bursts otherwise, when it gets its turn.
 func (s *setup) delivered(ctx context.Context, clients int, d time.Duration, flags ...string) (*bench.Result, error) {
-	load := s.loading(s.url, "fanout", append([]string{"-c", strconv.Itoa(clients), "-d", d.String(), "--warmup", warmup}, flags...)...)
+	load := s.loading(s.url, "fanout", append([]string{"-c", strconv.Itoa(clients), "-d", d.String(), "--warmup", warmup, "--open-timeout", "40s"}, flags...)...)
 	load.nice = true
 	p, err := load.start()
 	if err != nil {
 		return nil, err
 	}
-	r, err := result(ctx, p)
+	r, err := s.result(ctx, p)
 	if err == nil && (r.Count == 0 || r.Latency == nil) {
 		err = errors.New("nothing came through")
 	}
@@ -102,12 +116,11 @@ func (s *setup) delivered(ctx context.Context, clients int, d time.Duration, fla
 }
 
 func slow(ctx context.Context, s *setup) ([]float64, error) {
-	long := 2 * s.lab.opt.duration
-	all, err := s.delivered(ctx, 200, long)
+	all, err := s.delivered(ctx, 200, s.lab.opt.duration)
 	if err != nil {
 		return nil, err
 	}
-	some, err := s.delivered(ctx, 200, long, "--slow-readers", "0.01")
+	some, err := s.delivered(ctx, 200, 2*s.lab.opt.duration, "--slow-readers", "0.01")
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +174,7 @@ func mixedFeed(ctx context.Context, s *setup) ([]float64, error) {
 	if feed.ended() {
 		return nil, fmt.Errorf("the feed ended before the echoes: %v: %s", feed.err, feed.said())
 	}
-	r, err := result(ctx, feed)
+	r, err := s.result(ctx, feed)
 	if err != nil {
 		return nil, err
 	}

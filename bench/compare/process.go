@@ -152,17 +152,15 @@ func memory(pids []int, field string) (float64, error) {
 	return sum, nil
 }
 
-// freePort finds a port that nobody listens on, below those that the kernel
+// freeAddress finds a port that nobody listens on, below those that the kernel
 // gives to outgoing connections: thousands of these are about to be made.
-func freePort() (int, error) {
+func freeAddress() (string, error) {
 	for range 100 {
-		port := 10000 + rand.IntN(22000)
-		l, err := net.Listen("tcp", address(port))
+		at := "127.0.0.1:" + strconv.Itoa(10000+rand.IntN(22000))
+		l, err := net.Listen("tcp", at)
 		if err == nil {
-			return port, l.Close()
+			return at, l.Close()
 		}
 	}
-	return 0, fmt.Errorf("no free port")
+	return "", fmt.Errorf("no free port")
 }
-
-func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,14 +17,17 @@ import (
 type scenario struct {
 	group, name string
 	title       string // with what is done, to how many
+	short       string // in a chart; "": in none
 	note        string
 	sides       []*peer  // who is measured, Sluice first
 	echo        bool     // an echo server is behind them
 	source      []string // so is this server of sluice bench, with its flags; nil: none
 	path        string   // where the load connects
 	tls         bool
-	compress    bool     // compression is on, which some have off
-	metrics     []metric // the first one is the one for the overview
+	compress    bool          // compression is on, which some have off
+	fixed       time.Duration // a measurement takes about that,
+	times       int           // and so often -duration
+	metrics     []metric      // the first one is the one for the overview
 	run         func(context.Context, *setup) ([]float64, error)
 }
 
@@ -46,6 +50,11 @@ var (
 		{name: "CPU us per proxied handshake", format: "%.1f"}, {name: "handshakes/s", format: "%.0f", more: true},
 		{name: "p50 us", format: "%.0f"}, {name: "p99 us", format: "%.0f"}, {name: "proxy's core busy", format: "%.0f %%", bare: true},
 	}
+	churnMetrics = []metric{
+		{name: "CPU us per session", format: "%.1f"}, {name: "sessions/s", format: "%.0f", more: true},
+		{name: "echo p99 us", format: "%.0f"}, {name: "handshake p50 us", format: "%.0f"}, {name: "handshake p99 us", format: "%.0f"},
+		{name: "proxy's core busy", format: "%.0f %%", bare: true},
+	}
 	idleMetrics = []metric{{name: "KiB per idle session", format: "%.2f"}, {name: "resident MiB with all", format: "%.1f"}}
 )
 
@@ -54,30 +63,49 @@ func scenarios() []*scenario {
 	goal := append([]metric{}, idleMetrics...)
 	goal[0].goal = 1
 	all := []*scenario{
-		{group: "echo", name: "echo-100", title: "Echo of 100 B, 100 connections", metrics: echoMetrics, run: echo(100, 100)},
-		{group: "echo", name: "echo-4k", title: "Echo of 4 KiB, 100 connections", metrics: echoMetrics, run: echo(4096, 100)},
-		{group: "echo", name: "echo-64k", title: "Echo of 64 KiB, 20 connections", metrics: echoMetrics, run: echo(65536, 20)},
-		{group: "handshake", name: "handshake", title: "Handshakes, 16 at a time", metrics: handshakeMetrics, run: handshakes,
+		{group: "echo", name: "echo-100", short: "echo 100 B", title: "Echo of 100 B, 100 connections", run: echo(100, 100)},
+		{group: "echo", name: "echo-4k", short: "echo 4 KiB", title: "Echo of 4 KiB, 100 connections", run: echo(4096, 100)},
+		{group: "echo", name: "echo-64k", short: "echo 64 KiB", title: "Echo of 64 KiB, 20 connections", run: echo(65536, 20)},
+		{group: "handshake", name: "handshake", short: "handshake", title: "Handshakes, 16 at a time", metrics: handshakeMetrics, run: handshakes,
 			note: "Connect, handshake through to the echo server, closing handshake, and again. The CPU is that of all of it."},
-		{group: "tls", name: "tls-echo-100", tls: true, title: "TLS: echo of 100 B, 100 connections", metrics: echoMetrics, run: echo(100, 100)},
-		{group: "tls", name: "tls-echo-4k", tls: true, title: "TLS: echo of 4 KiB, 100 connections", metrics: echoMetrics, run: echo(4096, 100)},
-		{group: "tls", name: "tls-handshake", tls: true, title: "TLS: handshakes, 16 at a time", metrics: handshakeMetrics, run: handshakes,
+		{group: "churn", name: "churn", short: "churn", title: "Sessions that come and go: 10 echoes of 100 B each, 100 sessions at a time", metrics: churnMetrics, run: churn,
+			note: "Connect, handshake, ten echoes one after the other, closing handshake, and again. The CPU is that of all of it."},
+		{group: "tls", name: "tls-echo-100", short: "TLS echo 100 B", title: "TLS: echo of 100 B, 100 connections", run: echo(100, 100)},
+		{group: "tls", name: "tls-echo-4k", short: "TLS echo 4 KiB", title: "TLS: echo of 4 KiB, 100 connections", run: echo(4096, 100)},
+		{group: "tls", name: "tls-echo-64k", short: "TLS echo 64 KiB", title: "TLS: echo of 64 KiB, 20 connections", run: echo(65536, 20)},
+		{group: "tls", name: "tls-handshake", short: "TLS handshake", title: "TLS: handshakes, 16 at a time", metrics: handshakeMetrics, run: handshakes,
 			note: "Full TLS handshakes, no resumption."},
-		{group: "mixed", name: "mixed", title: "Handshakes while the proxy is busy relaying", run: mixed,
+		{group: "tls", name: "tls-churn", short: "TLS churn", title: "TLS: sessions that come and go, 10 echoes of 100 B each, 100 sessions at a time", metrics: churnMetrics, run: churn,
+			note: "Full TLS handshakes, no resumption."},
+		{group: "mixed", name: "mixed", title: "Handshakes while the proxy is busy relaying", run: mixed, fixed: 6 * time.Second, times: 2,
 			note: "400 echoes of 100 B are under way all the time, on as many connections, which keeps both cores busy; beside them 50 handshakes a second, one at a time. " +
 				"The load's core is full, too; there the load gives way to the handshakes, but part of these times is still not the proxy's.",
 			metrics: []metric{{name: "handshake p50 ms", format: "%.2f", goal: 5}, {name: "handshake p99 ms", format: "%.2f"},
 				{name: "echoes/s beside", format: "%.0f", more: true}, {name: "proxy's core busy", format: "%.0f %%", bare: true}}},
-		{group: "storm", name: "storm", title: "4,000 handshakes at once", run: storm,
+		{group: "storm", name: "storm", title: "4,000 handshakes at once", run: storm, fixed: 4 * time.Second,
 			note:    "Peak is VmHWM of the proxy when all are open; growth is from its resident memory before.",
 			metrics: []metric{{name: "peak MiB", format: "%.1f", goal: 48}, {name: "growth MiB", format: "%.1f"}}},
-		{group: "idle", name: "idle", title: "Idle memory: from 1,000 to 8,000 sessions", metrics: goal, run: idle(1000, 8000)},
-		{group: "tls", name: "tls-idle", tls: true, title: "TLS: idle memory, from 500 to 2,000 sessions", metrics: idleMetrics, run: idle(500, 2000)},
+		{group: "idle", name: "idle", short: "session", title: "Idle memory: from 1,000 to 8,000 sessions", metrics: goal, run: idle(1000, 8000), fixed: 10 * time.Second},
+		{group: "tls", name: "tls-idle", short: "TLS session", title: "TLS: idle memory, from 500 to 2,000 sessions", metrics: idleMetrics, run: idle(500, 2000), fixed: 5 * time.Second},
 	}
 	for _, s := range all {
-		s.sides, s.echo, s.path = proxies, true, "/"
+		s.sides, s.echo, s.path, s.tls = proxies, true, "/", s.group == "tls"
+		if s.metrics == nil {
+			s.metrics = echoMetrics
+		}
+		if s.fixed == 0 {
+			s.fixed, s.times = time.Second, 1
+		}
 	}
 	return append(all, fanouts()...)
+}
+
+// columns are the names of its metrics.
+func (s *scenario) columns() (names []string) {
+	for _, m := range s.metrics {
+		names = append(names, m.name)
+	}
+	return names
 }
 
 // remembers tells that a scenario is about memory that must settle.
@@ -110,10 +138,21 @@ func handshakes(ctx context.Context, s *setup) ([]float64, error) {
 	return work(r)
 }
 
+func churn(ctx context.Context, s *setup) ([]float64, error) {
+	r, err := s.measured(ctx, "churn", "-c", "100", "--messages", "10", "--size", "100", "-d", s.lab.opt.duration.String())
+	if err != nil {
+		return nil, err
+	}
+	if r.Latency == nil || r.Handshake == nil {
+		return nil, errors.New("nothing came through")
+	}
+	return []float64{r.CPU, r.PerSecond, r.Latency.P99, r.Handshake.P50, r.Handshake.P99, busy(r)}, nil
+}
+
 // work gives the columns of echo and handshake.
 func work(r *bench.Result) ([]float64, error) {
 	if r.Count == 0 || r.Latency == nil {
-		return nil, fmt.Errorf("nothing came through")
+		return nil, errors.New("nothing came through")
 	}
 	return []float64{r.CPU, r.PerSecond, r.Latency.P50, r.Latency.P99, busy(r)}, nil
 }
@@ -160,7 +199,7 @@ func mixed(ctx context.Context, s *setup) ([]float64, error) {
 	if load.ended() {
 		return nil, fmt.Errorf("the load ended before the handshakes: %v: %s", load.err, load.said())
 	}
-	e, err := result(ctx, load)
+	e, err := s.result(ctx, load)
 	if err != nil {
 		return nil, err
 	}
