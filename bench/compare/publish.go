@@ -70,10 +70,12 @@ type series struct {
 	Values []*float64 `json:"values"` // a row each; nil: none
 }
 
+const ratioScale = "← Sluice needs less · CPU, Sluice : other · Sluice needs more →"
+
 func (r *report) allCharts() (charts []*chart) {
 	all := []*chart{
-		{File: "proxies.svg", Title: "Proxies: CPU that Sluice needs, as a multiple of the other's", Scale: "← Sluice needs less      CPU, Sluice : other      Sluice needs more →", One: true},
-		{File: "fanout.svg", Title: "Fan-out: CPU that Sluice needs, as a multiple of the other's", Scale: "← Sluice needs less      CPU, Sluice : other      Sluice needs more →", One: true},
+		{File: "proxies.svg", Title: "Proxies: CPU that Sluice needs, as a multiple of the other's", Scale: ratioScale, One: true},
+		{File: "fanout.svg", Title: "Fan-out: CPU that Sluice needs, as a multiple of the other's", Scale: ratioScale, One: true},
 		{File: "memory.svg", Title: "Memory of an idle connection", Scale: "KiB a connection"},
 	}
 	for _, t := range r.tables {

@@ -4,10 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -23,8 +23,18 @@ type record struct {
 }
 
 func (l *lab) newRecord() *record {
-	command := append([]string{"go run ./bench/compare"}, os.Args[1:]...)
-	return &record{Command: strings.Join(command, " "), Began: time.Now(), Environment: l.environment(), Skipped: l.skipped, TLS: l.tlsSeen}
+	return &record{Command: command(), Began: time.Now(), Environment: l.environment(), Skipped: l.skipped, TLS: l.tlsSeen}
+}
+
+// command is the command line, less what says where results go.
+func command() string {
+	line := "go run ./bench/compare"
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "o" && f.Name != "save" {
+			line += " -" + f.Name + " " + f.Value.String()
+		}
+	})
+	return line
 }
 
 func (r *record) save(file string) error {

@@ -86,7 +86,7 @@ func (c *chart) lay(p *plot.Plot, all draw.Canvas) {
 	l.Top, l.Left = true, true
 	l.TextStyle.Font.Size = 11
 	l.Padding = 4
-	l.Draw(draw.Crop(all, width-legend+vg.Length(12), 0, 0, -vg.Length(44)))
+	l.Draw(draw.Crop(all, width-legend-vg.Length(20), 0, 0, -vg.Length(44)))
 }
 
 func (c *chart) look(i int) look {
