@@ -67,10 +67,18 @@ budgets: $(REPORT) ## tests of allocations, memory and load, without it
 portable: $(REPORT) ## tests on the transport that works everywhere
 	@$(GOTEST) -tags streamonly $$($(PORTABLE))
 
+# Each package is built once, with what the fuzzer wants of it, for all targets.
 fuzz: ## every fuzz target for FUZZTIME (10s)
-	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
-		name=$${func#func }; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname $$file)" </dev/null || exit 1; \
+	@cache=$$(go env GOCACHE)/fuzz; \
+	grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
+		test=$$PWD/$(TOOLS)/fuzz.test; \
+		go test -c -fuzz . -o $$test "$$dir" || exit 1; \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -c6- | sort); do \
+			echo "$$dir $$name"; \
+			(cd "$$dir" && $$test -test.run "^$$name\$$" -test.fuzz "^$$name\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzminimizetime 20x -test.fuzzcachedir "$$cache/$$(go list .)") </dev/null || exit 1; \
+		done; \
+		rm -f $$test; \
 	done
 
 script: $(REPORT) ## command lines on the real binary; ARGS='-run TestScripts/demo -v'
