@@ -15,11 +15,11 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
-// What a seed of the balance run is: so many clients at a time, each of which
-// lives so many sessions.
+// A run of a seed: so many clients at a time, each of which lives so many sessions,
+// which takes some seconds.
 const (
 	crowd = 48
-	lives = 6
+	lives = 3
 )
 
 // timeouts of a run are short, and all shorter than a stall.
@@ -95,7 +95,7 @@ func runBalanced(t *testing.T, tr testkit.Transport, seed uint64) {
 		Failover: "spread: " + []string{"0s", "50ms"}[r.IntN(2)],
 	}.String())
 	for k := range b.clients {
-		b.clients[k] = newLink(t, b.app.Addr().String(), k == 1, true, b.pathOf)
+		b.clients[k] = (&link{target: b.app.Addr().String(), narrow: k == 1, server: true, choose: b.pathOf}).open(t)
 	}
 	first := newTalk(seed, 0, b.scroll)
 	first.path, first.legs = clear, [maxTries]script{clear, clear, clear}
@@ -138,7 +138,7 @@ func (b *balanced) newServer(narrow bool) *server {
 		b.t.Fatal(err)
 	}
 	s := &server{run: b, l: l}
-	s.link = newLink(b.t, l.Addr().String(), narrow, false, b.legOf)
+	s.link = (&link{target: l.Addr().String(), narrow: narrow, choose: b.legOf}).open(b.t)
 	s.serving.Go(s.serve)
 	b.instances = append(b.instances, s)
 	return s

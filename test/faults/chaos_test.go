@@ -24,11 +24,19 @@ type mode struct {
 
 var modes = []mode{
 	{"balance", runBalanced, keptBalance},
+	{"fanout", runFanOut, keptFanOut},
 }
 
-// keptBalance are seeds of the balance run that are played first, those that
-// have failed once with what they had found.
-var keptBalance = []uint64{1}
+// Seeds that are played first: those that have failed once, with what they had
+// found.
+var (
+	keptBalance = []uint64{
+		1, // pongs to the proxy's own pings, when more than eight were out, went on to the client
+	}
+	// Between them the first three have each slow policy, with short histories
+	// and longer ones.
+	keptFanOut = []uint64{0, 1, 2}
+)
 
 // TestChaos plays seeds until its time is up: sessions through links on which
 // faults strike, and an oracle for what must have come of them.

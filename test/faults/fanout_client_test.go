@@ -56,7 +56,7 @@ type life struct {
 // listener is a client that comes, listens and leaves, again and again.
 type listener struct {
 	name     string
-	addr     net.Addr
+	run      *run
 	feed     *feed
 	plan     plan
 	r        *rand.Rand
@@ -89,12 +89,13 @@ const patience = 30 * time.Second
 func (l *listener) join(name string, before *life) error {
 	l.life = &life{name: name, kind: l.kind, least: int(l.feed.witnessed.Load())}
 	l.in, l.buf, l.text = ws.Parser{Deflate: l.kind == deflatedFrames}, nil, nil
-	conn, err := net.DialTimeout("tcp", l.addr.String(), patience)
+	l.stalls = !l.witness && !l.restless && l.r.IntN(3) == 0
+	addr, pass := l.run.way(l)
+	conn, err := net.DialTimeout("tcp", addr.String(), patience)
 	if err != nil {
 		return err
 	}
 	l.conn, l.most, l.bytewise = conn, 64<<10, 0
-	l.stalls = !l.witness && !l.restless && l.r.IntN(3) == 0
 	switch how := l.r.IntN(5); {
 	case l.witness:
 	case l.stalls:
@@ -104,8 +105,8 @@ func (l *listener) join(name string, before *life) error {
 	case how == 2:
 		l.most, l.bytewise = 1, 2000
 	}
-	if _, err = conn.Write([]byte(l.request(before))); err != nil {
-		return err
+	if _, err = conn.Write([]byte(l.request(before, pass))); err != nil {
+		return errEnd
 	}
 	head, err := l.until("\r\n\r\n")
 	if err != nil {
@@ -114,6 +115,9 @@ func (l *listener) join(name string, before *life) error {
 	status, _ := strconv.Atoi(strings.SplitN(head, " ", 3)[1])
 	if status == 502 || status == 503 {
 		return errNothing
+	}
+	if status == 400 && l.run.struck(pass) { // half a head was there
+		return errEnd
 	}
 	if status != 101 && status != 200 {
 		return fmt.Errorf("%.300q", head)
@@ -133,9 +137,9 @@ func (l *listener) join(name string, before *life) error {
 }
 
 // request asks for the stream. Who comes back with an offset asks to be told
-// where it goes on.
-func (l *listener) request(before *life) string {
-	target, extra := "/", ""
+// where it goes on. pass names its script to the link.
+func (l *listener) request(before *life, pass int) string {
+	target, extra := fmt.Sprintf("/?pass=%d", pass), ""
 	if before != nil {
 		l.life.asked = true
 		for k := len(before.got) - 1; k >= 0; k-- { // notices don't count as places
@@ -148,9 +152,9 @@ func (l *listener) request(before *life) string {
 		case sseEvents:
 			extra, l.life.owed = "Last-Event-ID: "+l.life.after.offset+"\r\n", 0
 		case ndjsonLines:
-			target, l.life.owed = "/?sluice_from="+next(l.life.after.offset, 1), 0
+			target, l.life.owed = target+"&sluice_from="+next(l.life.after.offset, 1), 0
 		default:
-			target = "/?sluice_announce=1&sluice_from=" + next(before.offset, before.counted())
+			target += "&sluice_announce=1&sluice_from=" + next(before.offset, before.counted())
 		}
 	}
 	if l.kind <= deflatedFrames {

@@ -28,7 +28,7 @@ func (u *run) judge(truth *life) {
 		last = h
 	}
 	for _, s := range u.feed.sent {
-		if _, ok := v.places[[2]int{s.conn, s.n}]; !ok && u.feed.whole[s.conn] {
+		if _, ok := v.places[[2]int{s.conn, s.n}]; !ok && u.feed.whole[s.conn] && !u.feed.struck(s.conn) {
 			u.t.Fatalf("message %d of connection %d, which ended in good order, was lost", s.n, s.conn)
 		}
 	}

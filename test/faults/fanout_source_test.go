@@ -36,6 +36,8 @@ type feed struct {
 	messages int  // of each connection, about
 	silence  bool // how the first connection ends
 	l        net.Listener
+	link     *link    // on the proxy's way to it
+	scripts  []script // of its connections, as far as a blow may fall on one
 
 	witnessed atomic.Int64 // messages
 
@@ -43,7 +45,8 @@ type feed struct {
 	cond    sync.Cond
 	sent    []stamp      // all that it wrote, whether it arrived or not
 	seen    map[int]int  // bytes of each connection that the witness has got
-	whole   map[int]bool // connections of which everything must arrive
+	whole   map[int]bool // connections of which everything must arrive, unless a blow struck
+	passes  []*pass      // connections, as the link has them
 	stopped bool
 	gone    int      // connections that the proxy has let go of
 	done    bool     // all is written
@@ -53,17 +56,41 @@ type feed struct {
 // stamp is what is known of a message.
 type stamp struct{ conn, n, size int }
 
-func (f *feed) url() string { return "ws://" + f.l.Addr().String() }
+// pass gives the link its script for the next connection. That the proxy dials
+// again tells that it has given up the one before.
+func (f *feed) pass(string) *pass {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := clear
+	c := len(f.passes)
+	if c > 0 {
+		f.passes[c-1].release()
+	}
+	if c < len(f.scripts) {
+		s = f.scripts[c]
+	}
+	f.passes = append(f.passes, newPass(s, nil))
+	return f.passes[c]
+}
 
-// serve takes the proxy's connections, one after the other.
+// struck tells whether a blow has fallen on connection c.
+func (f *feed) struck(c int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return c < len(f.passes) && f.passes[c].struck()
+}
+
+// serve takes the proxy's connections, one after the other. The last is one
+// that no blow can fall on.
 func (f *feed) serve(connections int) error {
 	defer f.l.Close()
-	for c := range connections {
+	for c, last := 0, false; !last; c++ {
+		last = c >= connections-1 && (c >= len(f.scripts) || f.scripts[c].blow == noBlow)
 		conn, err := f.l.Accept()
 		if err == nil {
-			err = f.connection(c, conn, c == connections-1)
+			err = f.connection(c, conn, last)
 		}
-		if err != nil {
+		if err != nil && !f.struck(c) {
 			return fmt.Errorf("the source's connection %d: %w", c, err)
 		}
 	}
@@ -137,10 +164,20 @@ func (f *feed) arrived(c, size int) {
 	f.witnessed.Add(1)
 }
 
+// ended tells that there is no more to come.
+func (f *feed) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stopped || f.done
+}
+
 // stop ends it before its time.
 func (f *feed) stop() {
 	f.mu.Lock()
 	f.stopped = true
+	for _, p := range f.passes {
+		p.release()
+	}
 	if f.conn != nil {
 		f.conn.Close()
 	}

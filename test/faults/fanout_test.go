@@ -5,60 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
 )
-
-// seedsEnv names seeds to run instead of the fixed ones: 7, or 100-199.
-const seedsEnv = "FANOUT_SEEDS"
-
-// fixedSeeds are those of every run. Between them they have each slow policy,
-// with short histories and longer ones.
-var fixedSeeds = []uint64{0, 1, 2, 3, 4, 5}
-
-// TestFanoutSeeds runs a stream whose source breaks and comes back, and clients
-// that come, listen, stall, leave and come again, and sees that nobody misses
-// a message without being told of it, gets one twice or in another order.
-func TestFanoutSeeds(t *testing.T) {
-	for _, seed := range seeds(t) {
-		for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
-			t.Run(fmt.Sprintf("%d/%s", seed, tr), func(t *testing.T) {
-				t.Parallel()
-				t.Cleanup(func() {
-					if t.Failed() {
-						t.Logf("to repeat it: %s=%d go test -race -run 'TestFanoutSeeds/%d/%s' ./test/faults", seedsEnv, seed, seed, tr)
-					}
-				})
-				fanOut(t, tr, seed)
-			})
-		}
-	}
-}
-
-func seeds(t *testing.T) (all []uint64) {
-	text := os.Getenv(seedsEnv)
-	if text == "" {
-		return fixedSeeds
-	}
-	first, last, many := strings.Cut(text, "-")
-	a, err := strconv.ParseUint(first, 10, 64)
-	b := a
-	if many && err == nil {
-		b, err = strconv.ParseUint(last, 10, 64)
-	}
-	if err != nil {
-		t.Fatalf("%s=%s: %v", seedsEnv, text, err)
-	}
-	for ; a <= b; a++ {
-		all = append(all, a)
-	}
-	return all
-}
 
 // plan is what a seed decides.
 type plan struct {
@@ -67,6 +19,8 @@ type plan struct {
 	messages int // of history
 	bytes    int
 	backlog  int
+	links    bool     // that faults strike on, the source's and the clients'
+	sources  []script // of the source's first connections
 }
 
 func newPlan(seed uint64, r *rand.Rand) plan {
@@ -80,7 +34,31 @@ func newPlan(seed uint64, r *rand.Rand) plan {
 	if r.IntN(3) == 0 {
 		p.backlog = r.IntN(p.messages)
 	}
+	p.links = seed > 3 && r.IntN(4) > 0
+	if !p.links {
+		return p
+	}
+	for c := range 4 {
+		s := draw(r, [2]int{300, 150 << 10}, 2)
+		if c == 0 && s.blow != noBlow { // the first client is to be told of a source
+			s.way, s.at = back, max(s.at, 1000)
+		}
+		p.sources = append(p.sources, s)
+	}
 	return p
+}
+
+// String tells of a plan in a line.
+func (p plan) String() string {
+	text := fmt.Sprintf("%s behind %d bytes, history %d and %d bytes, backlog %d", p.policy, p.lag, p.messages, p.bytes, p.backlog)
+	if !p.links {
+		return text
+	}
+	text += ", through links; the source's:"
+	for _, s := range p.sources {
+		text += fmt.Sprintf(" %s at %d", s.blow, s.at)
+	}
+	return text
 }
 
 func (p plan) yaml(source string) string {
@@ -110,16 +88,22 @@ routes:
 
 // run is one run of a seed.
 type run struct {
-	t    *testing.T
-	plan plan
-	feed *feed
-	addr net.Addr
+	t      *testing.T
+	plan   plan
+	feed   *feed
+	addr   net.Addr
+	links  [2]*link     // to the proxy; the second is narrow, for who stalls
+	joined atomic.Int64 // by the crowd
 
-	mu    sync.Mutex // guards lives
-	lives []*life
+	mu     sync.Mutex // guards what follows
+	lives  []*life
+	passes map[int]*pass // by the number that the request has
 }
 
-func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
+// runFanOut runs a stream whose source breaks and comes back, and clients that
+// come, listen, stall, leave and come again, and sees that nobody misses a
+// message without being told of it, gets one twice or in another order.
+func runFanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -128,8 +112,21 @@ func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 	f := &feed{seed: seed, messages: 350, silence: seed == 4, l: l, seen: map[int]int{}, whole: map[int]bool{}}
 	f.cond.L = &f.mu
 	p := newPlan(seed, r)
-	a := testkit.Start(t, tr, p.yaml(f.url()))
-	u := &run{t: t, plan: p, feed: f, addr: a.Addr()}
+	f.scripts = p.sources
+	f.link = (&link{target: l.Addr().String(), choose: f.pass}).open(t)
+	defer f.link.close()
+	before := testkit.Now()
+	a := testkit.Start(t, tr, p.yaml(f.link.url()))
+	u := &run{t: t, plan: p, feed: f, addr: a.Addr(), passes: map[int]*pass{}}
+	for k := range u.links {
+		u.links[k] = (&link{target: a.Addr().String(), narrow: k == 1, tight: k == 1, server: true, choose: u.pass}).open(t)
+		defer u.links[k].close()
+	}
+	defer func() {
+		if t.Failed() {
+			t.Log(again("fanout", tr, seed))
+		}
+	}()
 	served := make(chan error, 1)
 	go func() {
 		err := f.serve(3)
@@ -152,6 +149,9 @@ func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 		l.restless = k >= 12
 		wg.Go(func() { u.listen(l) })
 	}
+	for range crowdWidth {
+		wg.Go(u.crowd)
+	}
 	if err := w.toTheEnd(); err != nil || truth.code != over {
 		t.Errorf("the witness, behind %d messages: closed with %d; %v", len(truth.got), truth.code, err)
 		f.stop()
@@ -162,10 +162,15 @@ func fanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 		t.Error(err)
 	}
 	a.WantNoSessions(t, "all have gone")
+	a.Stop()
+	for _, k := range u.links {
+		k.close()
+	}
+	before.WantBack(t, "no descriptor and no goroutine is left")
 	if !t.Failed() {
 		u.judge(truth)
 	}
-	t.Logf("%+v: %d messages, %d lives, %s", p, len(truth.got), len(u.lives), u.summary())
+	t.Logf("%v: %d messages, %d lives, %s", p, len(truth.got), len(u.lives), u.summary())
 }
 
 // summary tells what a run has tried.
@@ -190,11 +195,12 @@ func (u *run) summary() string {
 			cut++
 		}
 	}
-	return fmt.Sprintf("%d of them resumed, %d with a gap, %d notices, %d too slow, %d cut off", resumed, gaps, notices, slow, cut)
+	return fmt.Sprintf("%d of them resumed, %d with a gap, %d notices, %d too slow, %d cut off, %d struck; a crowd of %d",
+		resumed, gaps, notices, slow, cut, u.strikes(), u.joined.Load())
 }
 
 func (u *run) listener(name string, kind int, seed uint64) *listener {
-	return &listener{name: name, addr: u.addr, feed: u.feed, plan: u.plan, kind: kind, r: rand.New(rand.NewPCG(seed, 0))}
+	return &listener{name: name, run: u, feed: u.feed, plan: u.plan, kind: kind, r: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // listen has a listener live until the stream is no more.

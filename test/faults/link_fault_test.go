@@ -29,7 +29,7 @@ func through(t *testing.T, s script, narrow, server bool) *hop {
 	}
 	defer l.Close()
 	h := &hop{t: t, pass: newPass(s, nil)}
-	k := newLink(t, l.Addr().String(), narrow, server, func(string) *pass { return h.pass })
+	k := (&link{target: l.Addr().String(), narrow: narrow, server: server, choose: func(string) *pass { return h.pass }}).open(t)
 	near, err := net.Dial("tcp", k.addr().String())
 	if err != nil {
 		t.Fatal(err)

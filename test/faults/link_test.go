@@ -19,6 +19,7 @@ type link struct {
 	l      net.Listener
 	target string
 	narrow bool // small windows and small segments, both sides
+	tight  bool // and little room for what who dialled does not read
 	// server tells that the target is the proxy, not who dials: a reset of
 	// the proxy's is passed on as FIN, behind all that it had sent.
 	server bool
@@ -38,6 +39,7 @@ type link struct {
 const (
 	tinyWindow  = 4 << 10
 	tinySegment = 536
+	tightRoom   = 32 << 10
 )
 
 // narrowed makes a socket's windows and segments small before it is connected.
@@ -57,18 +59,18 @@ func narrowed(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
-// newLink opens a link to target and begins to carry.
-func newLink(t testing.TB, target string, narrow, server bool, choose func(line string) *pass) *link {
+// open begins to carry connections.
+func (k *link) open(t testing.TB) *link {
 	t.Helper()
 	var cfg net.ListenConfig
-	if narrow {
+	if k.narrow {
 		cfg.Control = narrowed
 	}
 	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("link: %v", err)
 	}
-	k := &link{l: l, target: target, narrow: narrow, server: server, choose: choose, passes: map[string]*pass{}}
+	k.l, k.passes = l, map[string]*pass{}
 	k.carrying.Go(k.serve)
 	return k
 }
@@ -115,6 +117,9 @@ func (k *link) carry(near *net.TCPConn) {
 		return
 	}
 	defer c.Close()
+	if k.tight {
+		_ = near.SetWriteBuffer(tightRoom)
+	}
 	p.near, p.far = near, c.(*net.TCPConn)
 	if p.proxy = p.near; k.server {
 		p.proxy = p.far
