@@ -22,7 +22,7 @@ func TestSoakFanout(t *testing.T) {
 		t.Run(string(tr), func(t *testing.T) {
 			level := testkit.Now()
 			in := serve(t, sourceOf)
-			s := startSoak(t, tr, "  - name: r\n    timeouts: {ping: 500ms, pong: 500ms, close: 2s}\n"+
+			s := startSoak(t, tr, "  - name: r\n    timeouts: {"+soakPings+", close: 2s}\n"+
 				"    fanout: {source: "+in.urls()+", stream_by: {query: room}, streams: "+strconv.Itoa(rooms+1)+
 				", linger: 0s, backlog: 3, history: {bytes: 64KiB}, on_source_close: {relay: 4000}}\n")
 			soaked(t, s, *soakOf/part, subscribed)
