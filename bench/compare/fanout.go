@@ -54,9 +54,9 @@ func fanouts() []*scenario {
 		{name: "fanout-flush", title: "Fan-out with a flush interval: 1,000 clients, 500 messages of 200 B a second", source: source("500", "200", "--text"), run: fanout(1000),
 			sides: []*peer{sluiceFlush, sluiceFanout}, note: "At half the pace that fills the core: where it is full, messages are sent together with or without an interval."},
 		{name: "fanout-slow", short: "200 × 250/s, 1 % stalled", title: "Fan-out to 200 clients of which two stop reading: 250 messages of 4 KiB a second", source: slowly, metrics: slowMetrics, run: slow, note: slowNote,
-			fixed: 6 * time.Second, times: 3},
+			fixed: 5 * time.Second, times: 3},
 		{name: "fanout-deflate", short: "1,000 × 50/s, compressed", title: "Fan-out, compressed: 1,000 clients, 50 messages of 1 KiB of JSON a second", source: source("50", "1024", "--json"), compress: true,
-			metrics: deflateMetrics, run: deflate, fixed: 7 * time.Second, times: 2, note: "An order book. Plain is the same server with clients that do not offer compression."},
+			metrics: deflateMetrics, run: deflate, fixed: 5 * time.Second, times: 2, note: "An order book. Plain is the same server with clients that do not offer compression."},
 		{name: "fanout-idle", short: "subscriber", title: "Fan-out: idle memory, from 1,000 to 8,000 subscribers", source: []string{"echo-server"}, metrics: subscriberMetrics, run: idle(1000, 8000),
 			fixed: 8 * time.Second, note: "The source says nothing."},
 		{name: "mixed-feed", title: "An echo beside a feed: 8,000 subscribers, 15 messages of 200 B a second", source: many, echo: true, metrics: mixedFeedMetrics, run: mixedFeed,
@@ -66,7 +66,7 @@ func fanouts() []*scenario {
 		{name: "fanout-tls-8000", short: "TLS 8,000 × 15/s", tls: true, title: "Fan-out over TLS, many clients: 8,000 clients, 15 messages of 200 B a second", source: many, run: fanout(8000), fixed: 12 * time.Second, times: 1},
 		{name: "fanout-tls-few", short: "TLS 20 × 5,000/s", tls: true, title: "Fan-out over TLS, few clients: 20 clients, 5,000 messages of 200 B a second", source: few, run: fanout(20)},
 		{name: "fanout-tls-slow", short: "TLS 200 × 250/s, 1 % stalled", tls: true, title: "Fan-out over TLS to 200 clients of which two stop reading: 250 messages of 4 KiB a second", source: slowly, metrics: slowMetrics, run: slow,
-			note: slowNote, fixed: 6 * time.Second, times: 3},
+			note: slowNote, fixed: 5 * time.Second, times: 3},
 		{name: "fanout-tls-idle", short: "TLS subscriber", tls: true, title: "Fan-out over TLS: idle memory, from 500 to 2,000 subscribers", source: []string{"echo-server"}, metrics: tlsSubscriberMetrics, run: idle(500, 2000),
 			fixed: 5 * time.Second, note: "The source says nothing."},
 	}
@@ -79,7 +79,7 @@ func fanouts() []*scenario {
 			s.metrics = fanoutMetrics
 		}
 		if s.fixed == 0 {
-			s.fixed, s.times = 4*time.Second, 1
+			s.fixed, s.times = 3*time.Second, 1
 		}
 	}
 	return all
@@ -87,7 +87,7 @@ func fanouts() []*scenario {
 
 // warmup is how long a feed runs before it is measured: servers have their
 // buffers by then.
-const warmup = "2s"
+const warmup = "1s"
 
 func fanout(clients int) func(context.Context, *setup) ([]float64, error) {
 	return func(ctx context.Context, s *setup) ([]float64, error) {

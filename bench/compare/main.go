@@ -55,7 +55,7 @@ func flags() options {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each is measured, in turn")
 	flag.IntVar(&o.idleRounds, "idle-rounds", 1, "the same for idle memory, which takes about a minute each; at most -rounds")
 	flag.DurationVar(&o.duration, "duration", 2*time.Second, "of an echo, handshake or fan-out run; some take a multiple")
-	flag.DurationVar(&o.settle, "settle", 20*time.Second, "between the last handshake and a reading of idle memory")
+	flag.DurationVar(&o.settle, "settle", 15*time.Second, "between the last handshake and a reading of idle memory")
 	flag.DurationVar(&o.quiet, "quiet", time.Minute, "how long to wait, before each measurement, for others on the machine to be quiet")
 	scenarios := flag.String("scenario", "echo,handshake,churn,tls,mixed,storm,idle,fanout", "what to measure: groups, or single names such as echo-100")
 	peers := flag.String("peers", "haproxy,nginx,envoy,caddy,reverseproxy,gorilla,centrifuge,nchan,python", "beside whom; none: Sluice alone")

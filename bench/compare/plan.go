@@ -46,7 +46,7 @@ func (p *plan) progress() string {
 
 // around is how long the start and the end of all processes of a measurement
 // take, looks at the machine included.
-const around = 2500 * time.Millisecond
+const around = 1700 * time.Millisecond
 
 // takes estimates one measurement.
 func (s *scenario) takes(o options) time.Duration {
