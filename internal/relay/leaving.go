@@ -261,10 +261,14 @@ func (s *session) legEnded(name, reason string) {
 	s.lose(name, reason, false)
 }
 
-// answerForLeg answers a client's close where the leg has ended and can't.
-func (s *session) answerForLeg(ended *side) {
-	if ended == &s.leg && s.client.gotClose && !s.client.sentClose {
+// answerFor answers the other side's close where one has ended, or is not
+// awaited any longer, and can't (RFC 6455, section 5.5.1).
+func (s *session) answerFor(ended *side) {
+	switch {
+	case ended == &s.leg && s.client.gotClose && !s.client.sentClose:
 		s.tellClient()
+	case ended == &s.client && s.leg.gotClose:
+		s.closeLeg(s.last.code)
 	}
 }
 
@@ -275,7 +279,7 @@ func (s *session) clientGone(reset bool, reason string) {
 	if !s.client.gotClose {
 		s.blame(lastWord{reason: reason, side: "client"})
 	}
-	if reset && !s.leg.sentClose {
+	if reset && !s.leg.sentClose && !s.leg.gotClose {
 		s.leg.conn.Abort()
 	}
 	s.closeLeg(ws.CodeGoingAway)
@@ -299,6 +303,11 @@ func (s *session) due(now time.Duration) {
 
 // giveUp ends what has not ended by itself, save a client that still reads.
 func (s *session) giveUp(now time.Duration) {
+	if s.leg.conn.Live() && s.leg.gotClose && !s.leg.sentClose {
+		s.answerFor(&s.client)
+		s.until = now + min(farewell, s.route.Timeouts.Close)
+		return
+	}
 	if s.leg.conn.Live() {
 		if s.leg.sentClose || s.leg.gotClose {
 			s.leg.conn.Close()
@@ -306,7 +315,7 @@ func (s *session) giveUp(now time.Duration) {
 			s.leg.conn.Abort()
 		}
 	}
-	if s.answerForLeg(&s.leg); s.phase == ended {
+	if s.answerFor(&s.leg); s.phase == ended {
 		return
 	}
 	if _, waits := s.client.conn.Stalled(); waits && s.client.conn.Live() && s.route.Timeouts.Write > 0 {

@@ -118,7 +118,7 @@ func (s *session) EOF(c *loop.Conn) {
 	case s.phase == opening:
 		s.hungUp()
 	case s.phase == refusing || s.phase >= lost || from.gotClose || from.sentClose && from == &s.client:
-		s.answerForLeg(from)
+		s.answerFor(from)
 		s.settle(from)
 		s.settle(to)
 	case from == &s.client:
@@ -150,7 +150,7 @@ func (s *session) Failed(c *loop.Conn, err error) {
 	case from == &s.client:
 		s.clientGone(loop.IsReset(err), "the client's connection broke")
 	case s.phase >= lost || s.leg.gotClose:
-		s.answerForLeg(from)
+		s.answerFor(from)
 		s.settle(from)
 	default:
 		s.legEnded("broken", "the instance's connection broke")
