@@ -12,7 +12,7 @@ import (
 // TestSoakBalance opens and closes tens of thousands of sessions, which end in
 // every way that there is, and wants everything to be where it was.
 func TestSoakBalance(t *testing.T) {
-	for tr, part := range map[testkit.Transport]int{testkit.Raw: 1, testkit.Stream: 8} {
+	for tr, part := range map[testkit.Transport]int{testkit.Raw: 1, testkit.Stream: 16} {
 		t.Run(string(tr), func(t *testing.T) {
 			level := testkit.Now()
 			in := serve(t, instanceOf)

@@ -18,7 +18,7 @@ const rooms = 100
 // TestSoakFanout has tens of thousands of subscribers come and go, over
 // WebSockets, as event streams and as lines, and streams with them.
 func TestSoakFanout(t *testing.T) {
-	for tr, part := range map[testkit.Transport]int{testkit.Raw: 2, testkit.Stream: 8} {
+	for tr, part := range map[testkit.Transport]int{testkit.Raw: 4, testkit.Stream: 16} {
 		t.Run(string(tr), func(t *testing.T) {
 			level := testkit.Now()
 			in := serve(t, sourceOf)
