@@ -11,23 +11,6 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
-// legBy finds the try that a link carries.
-func (b *balanced) legBy(_ string, p *pass) (*session, int, *leg) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range b.sessions {
-		s.mu.Lock()
-		for n, g := range s.legs {
-			if g.path == p {
-				s.mu.Unlock()
-				return s, n, g
-			}
-		}
-		s.mu.Unlock()
-	}
-	return nil, 0, nil
-}
-
 // trial is a session that is over, and what speaks for and against it.
 type trial struct {
 	*session
@@ -102,13 +85,13 @@ func (v *trial) refused() {
 	tried, answered := false, false
 	for _, g := range v.legs {
 		tried = tried || g.path.struck()
-		answered = answered || g.path.struck() && g.actor != nil
+		answered = answered || g.actor != nil && (g.path.struck() || g.actor.acted && v.end.by == instance && v.end.torn())
 	}
 	switch {
 	case v.clientFault:
 	case v.status != 0 && v.status == v.refusal:
 	case v.status >= 502 && v.status <= 504 && tried:
-	case v.status == 0 && answered: // a cut inside the first frame may overtake the 101
+	case v.status == 0 && answered: // the cut that answers an end inside a frame may overtake the 101
 	default:
 		v.accuse("the handshake ends with status %d, %v", v.status, v.err)
 	}

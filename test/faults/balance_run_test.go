@@ -71,14 +71,6 @@ type leg struct {
 	served chan struct{} // closed when the instance has done with it
 }
 
-// server is an instance of the run's own.
-type server struct {
-	run     *balanced
-	l       net.Listener
-	link    *link
-	serving sync.WaitGroup
-}
-
 func runBalanced(t *testing.T, tr testkit.Transport, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	b := &balanced{t: t, tr: tr, seed: seed, scroll: newScroll(seed), sessions: map[int]*session{}, watch: newWatch()}
@@ -130,18 +122,6 @@ func (b *balanced) close() {
 		s.l.Close()
 		s.serving.Wait()
 	}
-}
-
-func (b *balanced) newServer(narrow bool) *server {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	s := &server{run: b, l: l}
-	s.link = (&link{target: l.Addr().String(), narrow: narrow, choose: b.legOf}).open(b.t)
-	s.serving.Go(s.serve)
-	b.instances = append(b.instances, s)
-	return s
 }
 
 // named gives the session that a request line names.
@@ -276,64 +256,6 @@ func (b *balanced) join(s *session) error {
 	a.in.Deflate = strings.Contains(head, "permessage-deflate")
 	a.play()
 	return nil
-}
-
-// first is the frame that a side can begin with, if it waits for none.
-func (a *actor) first() *frame {
-	if all := a.talk.says[a.side]; len(all) > 0 && all[0].after == 0 {
-		return &all[0]
-	}
-	return nil
-}
-
-func (s *server) serve() {
-	for {
-		c, err := s.l.Accept()
-		if err != nil {
-			return
-		}
-		s.serving.Go(func() { s.session(c) })
-	}
-}
-
-// session plays the instance of one try.
-func (s *server) session(c net.Conn) {
-	defer c.Close()
-	a := newActor(instance, &talk{}, c, s.run.seed)
-	head, err := a.head()
-	path := s.link.from(c.RemoteAddr())
-	own, try, g := s.run.legBy(head, path)
-	if g == nil {
-		return // nobody waits for it
-	}
-	defer close(g.served)
-	if err != nil {
-		return
-	}
-	if own.refusal != 0 {
-		fmt.Fprintf(c, "HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno", own.refusal)
-		return
-	}
-	a.talk, a.r = own.talk, rand.New(rand.NewPCG(s.run.seed, uint64(own.id)))
-	own.mu.Lock()
-	g.actor = a
-	own.mu.Unlock()
-	defer own.path.release()
-	_, key, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
-	key, _, _ = strings.Cut(key, "\r\n")
-	extra := fmt.Sprintf("X-Try: %d\r\n", try)
-	if own.deflate {
-		a.in.Deflate = true
-		extra += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
-	}
-	answer := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		testkit.AcceptFor(key) + "\r\n" + extra + "\r\n")
-	if f := a.first(); own.prompt && f != nil {
-		answer = ws.AppendFrame(answer, ws.Header{Opcode: f.op, Fin: f.fin, RSV: f.rsv}, f.payload)
-		a.said = 1
-	}
-	_, _ = c.Write(answer)
-	a.play()
 }
 
 // messages counts whole ones among the first frames of a side's.
