@@ -9,3 +9,5 @@ const soakSessions = 2_000
 // soakPings are the soaks' timeouts: the few clients that answer no ping take as
 // long as they say, and a machine that stalls must not make more of them.
 const soakPings = "ping: 1s, pong: 4s"
+
+const underRace = true
