@@ -40,7 +40,7 @@ func newReverse(rt *Route) (http.Handler, *transports) {
 	t := &transports{rt: rt}
 	return &httputil.ReverseProxy{
 		Rewrite: t.rewrite, Transport: t, FlushInterval: -1,
-		ModifyResponse: t.stick, ErrorHandler: t.fail,
+		ModifyResponse: t.answer, ErrorHandler: t.fail,
 		ErrorLog: log.New(&quiet{rt.relay.Log}, "", 0),
 	}, t
 }
@@ -122,7 +122,13 @@ func (t *transports) forget(inst *upstream.Instance) {
 	}
 }
 
-func (t *transports) stick(resp *http.Response) error {
+// answer adds the sticky cookie, and what a 426 must have (RFC 9110, 15.5.22)
+// and is taken out of it as hop-by-hop: the only protocol to upgrade to here.
+func (t *transports) answer(resp *http.Response) error {
+	if resp.StatusCode == http.StatusUpgradeRequired {
+		resp.Header.Set("Upgrade", "websocket")
+		resp.Header.Set("Connection", "Upgrade")
+	}
 	tr := tripOf(resp.Request)
 	if c := tr.choice.Cookie(tr.inst, tr.peer.secure); c != "" {
 		resp.Header.Add("Set-Cookie", c)

@@ -144,6 +144,19 @@ func TestOrdinaryHTTP(t *testing.T) {
 	})
 }
 
+// An instance's 426 names what it wants, though Upgrade is hop-by-hop.
+func TestOrdinaryHTTPUpgradeRequired(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		b := start(t, tr, testkit.Config{})
+		client, leg, _ := b.ask(t, "GET / HTTP/1.1\r\nHost: sluice.test\r\n\r\n")
+		leg.SendString("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n")
+		head, _ := client.WantAnswer("it is told to the client", 426)
+		if head.Get("Upgrade") != "websocket" || head.Get("Connection") != "Upgrade" {
+			t.Errorf("with the protocol: got %q", head.Raw)
+		}
+	})
+}
+
 // Origins are judged before an instance is asked; the refusal names the line to
 // add.
 func TestOrigins(t *testing.T) {
