@@ -70,6 +70,36 @@ python3_clients() {
 	fi
 }
 
+# The library's own tests are not in its PyPI package. Debian's source package
+# has them; its release is named here, whichever this system is of.
+websockets_source() {
+	dir=$tools/websockets-source
+	if fresh "$dir" "$here/python/suite.txt" "$here/python/suite-needs.txt"; then
+		return
+	fi
+	debian=/etc/apt/sources.list.d/debian.sources
+	key=/usr/share/keyrings/debian-archive-keyring.gpg
+	if ! command -v apt-get >/dev/null 2>&1 || [ ! -f "$debian" ] || [ ! -f "$key" ]; then
+		lacks "source of Python websockets" "it comes from a source package of Debian's"
+		return
+	fi
+	rm -rf "$dir" && mkdir -p "$dir/apt/parts" "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial"
+	sed -n "s|^URIs: *\([^ ]*\).*|deb-src [signed-by=$key] \1 trixie main|p;T;q" "$debian" >"$dir/apt/sources.list"
+	apt_get() {
+		(cd "$dir" && run apt-get -o Dir::Etc::sourcelist="$dir/apt/sources.list" -o Dir::Etc::sourceparts="$dir/apt/parts" \
+			-o Dir::State::lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache" "$@")
+	}
+	if apt_get update && apt_get source --download-only --tar-only python-websockets &&
+		(cd "$dir" && run sha256sum -c "$here/python/suite.txt" && run tar -xzf ./*.orig.tar.gz --strip-components 1) &&
+		run "$tools/python3/bin/python" -m pip install --no-deps --target "$dir/site" -r "$here/python/suite-needs.txt"; then
+		rm -rf "$dir/apt" "$dir"/*.orig.tar.gz
+		stamp "$dir" "$here/python/suite.txt" "$here/python/suite-needs.txt"
+		say "unpacked the source of Python websockets"
+	else
+		lacks "source of Python websockets" "$(last_words)"
+	fi
+}
+
 # Autobahn's test suite was never moved to Python 3.
 find_python2() {
 	for home in "$(pyenv prefix 2.7.18 2>/dev/null)" "$HOME/.pyenv/versions/2.7.18"; do
@@ -152,6 +182,7 @@ curl_itself() {
 
 mkdir -p "$tools" && : >"$log"
 python3_clients
+websockets_source
 autobahn
 node_clients
 browser

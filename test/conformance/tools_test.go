@@ -22,6 +22,8 @@ var (
 	node     = &tool{"Node", sync.OnceValues(findNode)}
 	chromium = &tool{"Chromium", sync.OnceValues(findChromium)}
 	curl     = &tool{"curl", sync.OnceValues(findCurl)}
+
+	websocketsSource = &tool{"source of Python websockets", sync.OnceValues(findWebsocketsSource)}
 )
 
 // need gives the tool's path. Without it the test can't tell anything: it
@@ -49,6 +51,15 @@ func findPython3() (string, string) {
 	path := filepath.Join(toolsFolder(), "python3", "bin", "python")
 	if _, err := os.Stat(filepath.Join(toolsFolder(), "python3", ".stamp")); err != nil {
 		return "", "it isn't installed in .tools/python3"
+	}
+	return path, ""
+}
+
+// findWebsocketsSource gives the folder with its tests.
+func findWebsocketsSource() (string, string) {
+	path := filepath.Join(toolsFolder(), "websockets-source")
+	if _, err := os.Stat(filepath.Join(path, ".stamp")); err != nil {
+		return "", "it isn't unpacked in .tools/websockets-source"
 	}
 	return path, ""
 }
