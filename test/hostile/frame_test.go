@@ -151,6 +151,7 @@ func (s *stage) instanceTold(t *testing.T, v *violation, client, leg *testkit.Pe
 	leg.WantClose("the instance is told what it did", v.code)
 	leg.CloseWrite()
 	client.WantEnd("and the end")
+	client.Close()
 	leg.WantEnd("on both sides")
 }
 

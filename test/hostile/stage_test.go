@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -37,23 +38,20 @@ type stage struct {
 }
 
 // settings is YAML that a stage has beside its own; see testkit.Config.
-type settings struct{ top, timeouts, limits, fanout string }
+type settings struct {
+	top, timeouts string
+	most          int // bytes of a message; 0 for mostMessage
+}
 
 // newStage begins a stage. In fan-out each path has a source of its own, so
 // that a hostile one is not that of the session beside it.
 func newStage(t *testing.T, tr testkit.Transport, m mode, c settings) *stage {
 	t.Helper()
 	s := &stage{mode: m, in: testkit.Listen(t)}
-	limits := fmt.Sprintf("message_size: {client: %d, upstream: %[1]d}", mostMessage)
-	if c.limits != "" {
-		limits += ", " + c.limits
-	}
+	limits := fmt.Sprintf("message_size: {client: %d, upstream: %[1]d}", cmp.Or(c.most, mostMessage))
 	yaml := testkit.Config{Top: c.top, Upstreams: []string{s.in.URL()}, Timeouts: c.timeouts, Limits: limits}.String()
 	if m == fanout {
 		own := "stream_by: {path: true}, client_messages: forward, compress: true, source_compress: true, subprotocols: [a]"
-		if c.fanout != "" {
-			own += ", " + c.fanout
-		}
 		yaml = testkit.Feed{Top: c.top, Sources: []string{s.in.URL()}, Timeouts: c.timeouts, Limits: limits, Fanout: own}.String()
 	}
 	s.App = testkit.Start(t, tr, yaml)
@@ -107,7 +105,7 @@ func everywhere(t *testing.T, c settings, f func(t *testing.T, s *stage)) {
 			t.Run(string(tr)+" "+string(m), func(t *testing.T) {
 				s := newStage(t, tr, m, c)
 				before := testkit.Now()
-				f(t, s)
+				t.Run("cases", func(t *testing.T) { f(t, s) })
 				s.wantAlone(t)
 				before.WantBack(t, "no descriptor and no goroutine is left")
 			})

@@ -1,0 +1,177 @@
+package hostile_test
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sluice-proxy/sluice/internal/testkit"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// wantCheap wants f to have cost no more than so many bytes of memory, all that
+// was allocated meanwhile: the test's own share is small beside it.
+func wantCheap(t *testing.T, sentence string, most uint64, f func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > most {
+		t.Errorf("%s: at most %d KiB, took %d KiB", sentence, most>>10, cost>>10)
+	}
+}
+
+// hostileOf tells which end of a session is hostile.
+func hostileOf(r role, client, leg *testkit.Peer) (hostile, other *testkit.Peer) {
+	if r.server() {
+		return leg, client
+	}
+	return client, leg
+}
+
+// pour writes in a goroutine of its own what the other end may stop reading.
+func pour(p *testkit.Peer, b []byte) (poured chan struct{}) {
+	poured = make(chan struct{})
+	go func() {
+		defer close(poured)
+		_ = p.TrySend(b)
+	}()
+	return poured
+}
+
+// A flood of pings by a client is bounded by pings_per_second: 20 of them are
+// answered or passed on.
+func TestPingFloods(t *testing.T) {
+	everywhere(t, settings{}, func(t *testing.T, s *stage) {
+		client, leg := s.enter(t, s.path())
+		wantCheap(t, "a ping that is one too many costs nothing", 16<<20, func() {
+			poured := pour(client, bytes.Repeat(client.Bytes(testkit.Ping("p")), 100_000))
+			reader, answer := leg, testkit.Ping("p")
+			if s.mode == fanout {
+				reader, answer = client, testkit.Pong("p")
+			}
+			for range 20 {
+				reader.Want("as many pings as there may be in a second", answer)
+			}
+			v := &violation{code: 1008}
+			if s.mode == fanout {
+				s.subscriberTold(t, v, client, leg)
+			} else {
+				s.clientTold(t, v, client, leg)
+			}
+			<-poured
+		})
+	})
+}
+
+// A source that pings, and reads none of the pongs, is bounded by back-pressure:
+// it is not read on while pongs wait for it. An instance's pings wait for its
+// client in the same way.
+func TestPingFloodsThatNobodyReads(t *testing.T) {
+	const flood = 32 << 20 // bytes; far more than sockets hold
+	everywhere(t, settings{timeouts: "write: 1s, close: 200ms"}, func(t *testing.T, s *stage) {
+		if s.mode == fanout {
+			testkit.KnownBug(t, "a source is read on while the pongs wait that it does not read, and each costs a copy of all")
+		}
+		client, leg := s.enter(t, s.path())
+		ping := leg.Bytes(testkit.Ping(strings.Repeat("p", ws.MaxControl)))
+		pings := bytes.Repeat(ping, flood/len(ping))
+		wantCheap(t, "what waits is bounded, however much is sent", flood/2, func() {
+			poured := pour(leg, pings)
+			if s.mode == balance {
+				s.WantLog(t, "the session ends by timeouts.write", "session close", "the client does not read")
+			} else {
+				s.WantLog(t, "the connection ends by timeouts.write", "source lost", "not_reading")
+			}
+			client.Close()
+			<-poured
+		})
+	})
+}
+
+// Empty fragments count for nothing and cost nothing.
+func TestEmptyFragmentFloods(t *testing.T) {
+	const flood = 200_000
+	everywhere(t, settings{}, func(t *testing.T, s *stage) {
+		for _, r := range roles(s.mode) {
+			client, leg := s.enter(t, s.path())
+			hostile, other := hostileOf(r, client, leg)
+			frames := append(hostile.Bytes(testkit.Begin("a")), bytes.Repeat(hostile.Bytes(testkit.Go("")), flood)...)
+			frames = append(frames, hostile.Bytes(testkit.End("b"))...)
+			wantCheap(t, r.String(), 24<<20, func() {
+				poured := pour(hostile, frames)
+				if s.mode == fanout {
+					other.Want("a message of two bytes", testkit.Text("ab"))
+				} else {
+					other.Want("the message begins", testkit.Begin("a"))
+					other.WantBytes("and goes on as it came", string(frames[len(hostile.Bytes(testkit.Begin("a"))):]))
+				}
+				<-poured
+			})
+			s.end(client, leg)
+		}
+	})
+}
+
+// A message in endless fragments is bounded by message_size.
+func TestEndlessFragments(t *testing.T) {
+	everywhere(t, settings{}, func(t *testing.T, s *stage) {
+		for _, r := range roles(s.mode) {
+			client, leg := s.enter(t, s.path())
+			hostile, other := hostileOf(r, client, leg)
+			begin, one := hostile.Bytes(testkit.Begin("x")), hostile.Bytes(testkit.Go("x"))
+			wantCheap(t, r.String(), 24<<20, func() {
+				poured := pour(hostile, append(begin, bytes.Repeat(one, 1<<20)...))
+				if s.mode == balance {
+					other.Want("the message begins", testkit.Begin("x"))
+					for range mostMessage - 1 {
+						other.Want("and goes on up to the limit", testkit.Go("x"))
+					}
+				}
+				s.tooBig(t, r, client, leg)
+				<-poured
+			})
+		}
+	})
+}
+
+// tooBig has a peer be told that its message is too big.
+func (s *stage) tooBig(t *testing.T, r role, client, leg *testkit.Peer) {
+	t.Helper()
+	v := &violation{code: 1009}
+	switch r {
+	case clients:
+		s.clientTold(t, v, client, leg)
+	case instances:
+		s.instanceTold(t, v, client, leg)
+	case subscribers:
+		s.subscriberTold(t, v, client, leg)
+	case sources:
+		s.sourceTold(t, v, client, leg)
+	}
+}
+
+// A bomb is inflated no further than message_size, where messages are read;
+// where they are not it passes as it came, and is not inflated at all.
+func TestDeflateBombs(t *testing.T) {
+	bomb := testkit.Frame{Op: ws.Binary, RSV: ws.RSV1, Payload: (&testkit.Deflater{}).Payload(strings.Repeat("\x00", 32<<20))}
+	everywhere(t, settings{most: 64 << 10}, func(t *testing.T, s *stage) {
+		for _, r := range roles(s.mode) {
+			client, leg := s.enter(t, s.path(), deflateLine)
+			client.Deflate()
+			leg.Deflate()
+			hostile, other := hostileOf(r, client, leg)
+			wantCheap(t, r.String(), 4<<20, func() {
+				hostile.Send(bomb)
+				if s.mode == fanout {
+					s.tooBig(t, r, client, leg)
+				} else {
+					other.Want("it passes as it came", bomb)
+					s.end(client, leg)
+				}
+			})
+		}
+	})
+}
