@@ -84,8 +84,11 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 script: $(REPORT) ## command lines on the real binary; ARGS='-run TestScripts/demo -v'
 	@$(GOTEST) $(ARGS) ./test/script
 
+# The summary is printed when all has run, and stays in .tools/conformance.md.
 conformance: $(REPORT) setup ## other people's WebSocket software against the proxy, all of it; takes long
-	@CONFORMANCE=full $(GOTEST) $(ARGS) ./test/conformance
+	@rm -f $(TOOLS)/conformance.md
+	@CONFORMANCE=full $(GOTEST) -timeout 2h $(ARGS) ./test/conformance || code=$$?; \
+	cat $(TOOLS)/conformance.md || true; exit $${code:-0}
 
 bench: ## side by side with other proxies; ARGS='-rounds 1 -scenario echo-100'
 	go run ./bench/compare $(ARGS)

@@ -84,6 +84,27 @@ func TestAutobahnFuzzingServer(t *testing.T) {
 	})
 }
 
+// A fan-out's client is not echoed, so most messages are missed by the cases
+// as they are at a strict server that swallows them. Pings, violations and
+// closes are judged all the same.
+func TestAutobahnFuzzesFanout(t *testing.T) {
+	if !proxied {
+		t.Skip("no proxy in between")
+	}
+	t.Parallel()
+	need(t, autobahn)
+	source := serveHub(t, gorillaHub)
+	compareWays(t, "Autobahn's fuzzing client, fan-out", toFanout, func(w way) suite {
+		url := ""
+		if w == direct {
+			url = "ws://127.0.0.1:" + portOf(t, mustStart(t, "a server that swallows", wstest(t, "swallow"), nil))
+		} else {
+			url = front(t, w, "fanout", []string{source.url()})
+		}
+		return fuzz(t, url, unechoedCases)
+	})
+}
+
 // fuzz plays the cases with Autobahn as the client.
 func fuzz(t *testing.T, url string, cases []string) suite {
 	t.Helper()

@@ -1,6 +1,6 @@
 // Package conformance holds other people's WebSocket software against Sluice:
 // the Autobahn test suite, the libraries that clients and servers are written
-// with, a browser, curl, and Socket.IO.
+// with, the tests of one of them, a browser, curl, and Socket.IO.
 //
 // It has tests only. setup.sh brings the software; a test whose software is
 // missing says so and skips, or fails where CI=true. The environment rules

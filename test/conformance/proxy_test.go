@@ -65,10 +65,16 @@ var listening = regexp.MustCompile(`msg=listening .*address=(127\.0\.0\.1:\d+)`)
 // a path.
 func reach(t *testing.T, w way, upstreams []string, flags ...string) string {
 	t.Helper()
+	return front(t, w, "balance", upstreams, flags...)
+}
+
+// front does that in the mode of its name.
+func front(t *testing.T, w way, mode string, upstreams []string, flags ...string) string {
+	t.Helper()
 	if w.direct {
 		return upstreams[0]
 	}
-	args := []string{"balance", "--listen", "127.0.0.1:0", "--admin", "off", "--transport", w.transport}
+	args := []string{mode, "--listen", "127.0.0.1:0", "--admin", "off", "--transport", w.transport}
 	scheme := "ws://"
 	if w.tls {
 		scheme = "wss://"

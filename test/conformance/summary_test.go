@@ -63,13 +63,13 @@ func summary() string {
 	return table.String() + "\n" + list.String()
 }
 
-// conclude prints the summary of a full run, and keeps it among the tools.
+// conclude keeps the summary of a full run among the tools; make conformance
+// prints it.
 func conclude() {
 	text := summary()
 	if !full || text == "" {
 		return
 	}
-	fmt.Println(text)
 	if err := os.WriteFile(filepath.Join(toolsFolder(), "conformance.md"), []byte(text), 0o600); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}

@@ -2,6 +2,7 @@
 
   wstest.py ARGUMENTS      its own command line
   wstest.py serve          its strict echo server, on a port that is printed
+  wstest.py swallow        the same, but it answers no message
   wstest.py fuzz SPEC      its fuzzing server, likewise; SPEC is a JSON file
 
 A server ends when its standard input does.
@@ -21,7 +22,7 @@ site.addsitedir(folder)
 
 from autobahntestsuite import wstest  # noqa: E402, it chooses the reactor
 from autobahntestsuite import fuzzing  # noqa: E402
-from autobahntestsuite.testee import TesteeServerFactory  # noqa: E402
+from autobahntestsuite.testee import TesteeServerFactory, TesteeServerProtocol  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 
 
@@ -60,7 +61,9 @@ def listen(factory):
     reactor.run()
 
 
-if sys.argv[1] == "serve":
+if sys.argv[1] == "swallow":
+    TesteeServerProtocol.onMessage = lambda self, payload, binary: None
+if sys.argv[1] in ("serve", "swallow"):
     listen(TesteeServerFactory("ws://127.0.0.1:1"))
 elif sys.argv[1] == "fuzz":
     with open(sys.argv[2]) as spec:
