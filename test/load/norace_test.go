@@ -2,11 +2,14 @@
 
 package load_test
 
+import "time"
+
 // soakSessions is how many sessions each soak opens, where nothing else is said.
 const soakSessions = 50_000
 
-// soakPings are the soaks' timeouts: the few clients that answer no ping take as
-// long as they say, and a machine that stalls must not make more of them.
-const soakPings = "ping: 1s, pong: 2s"
+// soakTimeouts leave time to a machine that stalls: the few clients that answer no
+// ping take as long as they say, and there must not be more of them.
+const soakTimeouts = "ping: 1s, pong: 2s, close: 2s"
 
-const underRace = false
+// soakTick is the pace of a source.
+const soakTick = 5 * time.Millisecond

@@ -2,12 +2,16 @@
 
 package load_test
 
+import "time"
+
 // soakSessions is how many sessions each soak opens. The race detector makes them
 // ten times as dear, and the heap is not what it is without it.
 const soakSessions = 2_000
 
-// soakPings are the soaks' timeouts: the few clients that answer no ping take as
-// long as they say, and a machine that stalls must not make more of them.
-const soakPings = "ping: 1s, pong: 4s"
+// soakTimeouts leave time to a machine that stalls: the few clients that answer no
+// ping take as long as they say, and there must not be more of them. A close that
+// the stream transport has not written in time is given up with a reset.
+const soakTimeouts = "ping: 1s, pong: 4s, close: 20s"
 
-const underRace = true
+// soakTick is the pace of a source.
+const soakTick = 50 * time.Millisecond

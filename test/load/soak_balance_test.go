@@ -16,7 +16,7 @@ func TestSoakBalance(t *testing.T) {
 		t.Run(string(tr), func(t *testing.T) {
 			level := testkit.Now()
 			in := serve(t, instanceOf)
-			s := startSoak(t, tr, "  - name: r\n    timeouts: {"+soakPings+", close: 2s}\n"+
+			s := startSoak(t, tr, "  - name: r\n    timeouts: {"+soakTimeouts+"}\n"+
 				"    balance: {upstreams: "+in.urls()+", health: {probe: none}, failover: {spread: 0s}, sticky: {cookie: at}}\n")
 			soaked(t, s, *soakOf/part, balanced)
 			s.stop(t)

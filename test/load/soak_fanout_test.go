@@ -20,12 +20,9 @@ const rooms = 100
 func TestSoakFanout(t *testing.T) {
 	for tr, part := range map[testkit.Transport]int{testkit.Raw: 4, testkit.Stream: 16} {
 		t.Run(string(tr), func(t *testing.T) {
-			if underRace && tr == testkit.Stream {
-				t.Skip("unexplained: one client in a thousand gets RST in place of the answer to its close")
-			}
 			level := testkit.Now()
 			in := serve(t, sourceOf)
-			s := startSoak(t, tr, "  - name: r\n    timeouts: {"+soakPings+", close: 2s}\n"+
+			s := startSoak(t, tr, "  - name: r\n    timeouts: {"+soakTimeouts+"}\n"+
 				"    fanout: {source: "+in.urls()+", stream_by: {query: room}, streams: "+strconv.Itoa(rooms+1)+
 				", linger: 0s, backlog: 3, history: {bytes: 64KiB}, on_source_close: {relay: 4000}}\n")
 			soaked(t, s, *soakOf/part, subscribed)
@@ -152,7 +149,7 @@ func sourceOf(w *wire) {
 	in.unread, in.mute = append(in.unread, w.unread...), true // one goroutine writes; messages are life enough
 	go in.awaitClose(left)
 	defer func() { w.conn.Close(); <-left }()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(soakTick)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		if over && n > 2 {
