@@ -79,14 +79,14 @@ func (c *chart) draw(file string) error {
 func (c *chart) lay(p *plot.Plot, all draw.Canvas) {
 	all.SetColor(color.White)
 	all.Fill(all.Rectangle.Path())
-	const legend = 1.7 * vg.Inch
+	const legend = 2 * vg.Inch
 	l := p.Legend
 	p.Legend = plot.NewLegend()
 	p.Draw(draw.Crop(all, vg.Length(10), -legend, vg.Length(8), -vg.Length(8)))
 	l.Top, l.Left = true, true
 	l.TextStyle.Font.Size = 11
 	l.Padding = 4
-	l.Draw(draw.Crop(all, width-legend-vg.Length(20), 0, 0, -vg.Length(44)))
+	l.Draw(draw.Crop(all, width-legend+vg.Length(6), 0, 0, -vg.Length(44)))
 }
 
 func (c *chart) look(i int) look {
