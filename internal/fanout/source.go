@@ -60,6 +60,8 @@ type source struct {
 	plain   []byte
 	greeted int      // messages since it was opened, up to those of the greeting
 	queue   [][]byte // clients' messages that wait for it
+	pong    []byte   // the answer to its latest ping, when that waits for room
+	ponging bool
 
 	// A source that is a Sluice.
 	epoch string  // its name for the messages; "" for any other source
@@ -128,6 +130,7 @@ func (s *source) send(frame []byte) {
 	if s.state == open && len(s.queue) == 0 && !s.conn.Full() {
 		s.stream.queued.Add(-int64(len(frame)))
 		s.conn.Write(frame)
+		s.awaitRoom()
 		return
 	}
 	if s.state == over {
@@ -145,6 +148,10 @@ func (s *source) drop(frame []byte) {
 
 // Drained has the source get what waits for it.
 func (s *source) Drained(*loop.Conn) {
+	if s.ponging && s.state == open && !s.conn.Full() {
+		s.ponging = false
+		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, s.pong)
+	}
 	for len(s.queue) > 0 && s.state == open && !s.conn.Full() {
 		frame := s.queue[0]
 		s.queue[0] = nil
@@ -310,11 +317,30 @@ func (s *source) arrived() {
 func (s *source) hear(payload []byte) {
 	switch s.in.Header.Opcode {
 	case ws.Ping:
-		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+		s.pinged(payload)
 	case ws.Pong:
 		s.asked = 0
 	case ws.CloseFrame:
 		s.closed(payload)
+	}
+}
+
+// pinged answers a ping: at once, or when there is room for it, then the latest
+// alone (RFC 6455, section 5.5.3). One that pings and does not read would have
+// its pongs pile up here.
+func (s *source) pinged(payload []byte) {
+	if s.conn.Full() {
+		s.pong, s.ponging = append(s.pong[:0], payload...), true
+		return
+	}
+	s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+	s.awaitRoom()
+}
+
+// awaitRoom sets the clock of output that waits.
+func (s *source) awaitRoom() {
+	if since, waits := s.conn.Stalled(); waits {
+		s.wake(since, s.stream.route.Timeouts.Write)
 	}
 }
 
@@ -396,7 +422,7 @@ func (s *source) lose(name string, err error) {
 	r := t.route
 	s.conn.Close()
 	t.up.Store(false)
-	s.state, s.message, s.frameAt, s.asked = idle, nil, 0, 0
+	s.state, s.message, s.frameAt, s.asked, s.ponging = idle, nil, 0, 0, false
 	s.url = (s.url + 1) % len(r.endpoints)
 	t.flush()
 	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "reason", name, "err", err)
