@@ -21,7 +21,7 @@ func masked(head, payload string) []byte {
 }
 
 // A client's frame goes on in the mask that it came in.
-func TestMask(t *testing.T) {
+func TestMasks(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
 		b := start(t, tr, testkit.Config{})
 		client, leg := b.open(t)
