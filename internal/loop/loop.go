@@ -84,7 +84,9 @@ func (g *Group) Pick() *Loop {
 }
 
 // Stop ends the loops and waits for their goroutines. Connections still open
-// are closed without a word.
+// are closed without a word, but for what they have been given to send: a stream's
+// writer has lastWords for that, a raw connection's went to the kernel at once or
+// is lost.
 func (g *Group) Stop() {
 	for _, l := range g.loops {
 		l.Post(stopTask{})
@@ -92,9 +94,17 @@ func (g *Group) Stop() {
 	g.wg.Wait()
 }
 
+const lastWords = 500 * time.Millisecond
+
 type stopTask struct{}
 
-func (stopTask) Run(l *Loop) { l.stopping = true }
+func (t stopTask) Run(l *Loop) {
+	l.stopping, l.stopBy = true, l.now+lastWords
+	l.Arm(&l.stopTimer, t, l.stopBy)
+}
+
+// Expire is there to wake the loop.
+func (stopTask) Expire(time.Duration) time.Duration { return 0 }
 
 // Loop is one event loop. Only Post and Index may be used by other
 // goroutines.
@@ -126,6 +136,8 @@ type Loop struct {
 	streams             map[*stream]struct{}
 	rng                 *rand.ChaCha8
 	stopping            bool
+	stopBy              time.Duration // when it ends at the latest, once it is stopping
+	stopTimer           Timer
 }
 
 func newLoop(g *Group, index int, o Options) (*Loop, error) {
@@ -218,7 +230,7 @@ func (l *Loop) Scratch() []byte { return l.scratch[:0] }
 // run is the whole life of a loop.
 func (l *Loop) run() {
 	defer l.group.wg.Done()
-	for !l.stopping {
+	for !l.over() {
 		l.now = time.Since(l.base)
 		l.runTasks()
 		l.runReady()
@@ -234,10 +246,23 @@ func (l *Loop) run() {
 	}
 }
 
+// over tells whether the loop is to end now.
+func (l *Loop) over() bool {
+	if !l.stopping {
+		return false
+	}
+	for s := range l.streams {
+		if s.busy && l.now < l.stopBy {
+			return false
+		}
+	}
+	return true
+}
+
 // idle tells whether the loop has nothing to do until an event or a post, and
 // has said so to Post.
 func (l *Loop) idle() bool {
-	if len(l.ready) > 0 || l.stopping {
+	if len(l.ready) > 0 || l.over() {
 		return false
 	}
 	l.asleep.Store(true)

@@ -200,9 +200,6 @@ func TestHandshakeWithoutARoute(t *testing.T) {
 // A source is told that we go (RFC 6455, section 7.3).
 func TestFanoutStopClosesTheSource(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		if tr == testkit.Stream {
-			testkit.KnownBug(t, "the loop ends before the stream's writer has sent the close")
-		}
 		f := startFeed(t, tr, testkit.Feed{Fanout: "linger: 1h"})
 		client, leg := f.open(t)
 		f.Cancel()
