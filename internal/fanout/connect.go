@@ -120,7 +120,8 @@ func (s *source) dial() {
 	head := s.offer.AppendRequest(nil, &handshake.Forward{Target: e.Target(t.target.path, query), Host: e.Host(), Key: s.key, Header: h})
 	s.state, s.waits = dialing, handshake.Waiter{}
 	s.in = ws.Parser{}
-	s.until = l.Now() + r.Timeouts.Dial
+	s.answer = l.Now() + r.Timeouts.Handshake
+	s.until = min(l.Now()+r.Timeouts.Dial, s.answer)
 	s.fresh()
 	l.Dial(s.conn, s.leg, d, head)
 	l.Arm(&s.timer, s, s.until)

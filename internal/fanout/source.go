@@ -45,6 +45,7 @@ type source struct {
 	failedAt time.Duration
 	retry    time.Duration // when the next round is; 0 for none
 	until    time.Duration // when what is under way must be over; 0 for nothing
+	answer   time.Duration // dialing: when the whole answer is due
 
 	// The connection.
 	opened  time.Duration

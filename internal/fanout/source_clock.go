@@ -22,8 +22,8 @@ func (s *source) Expire(now time.Duration) time.Duration {
 	}
 	switch {
 	case s.state == dialing && s.until != 0 && now >= s.until:
-		if !s.conn.Connecting() && now < s.until-s.stream.route.Timeouts.Dial+s.stream.route.Timeouts.Handshake {
-			s.until += s.stream.route.Timeouts.Handshake - s.stream.route.Timeouts.Dial
+		if !s.conn.Connecting() && now < s.answer {
+			s.until = s.answer
 			break
 		}
 		s.failed(errLate)
