@@ -25,7 +25,7 @@ type trial struct {
 // its order, and once; what ends it is an end of its own or is named by the
 // code that the fault has.
 func (b *balanced) judge(s *session, stuck string) {
-	v := &trial{session: s, late: b.watch.since(s.path.began)}
+	v := &trial{session: s, late: b.watch.late(s.lost)}
 	v.clientFault = v.late || s.path.struck()
 	if stuck != "" {
 		v.accuse("%s", stuck)
@@ -131,7 +131,7 @@ func (v *trial) instanceEnd() {
 	code, reason, _ := ws.ParseClose([]byte(i.gotClose))
 	cut := v.legFault || v.clientLost() || i.acted && v.end.by == instance && v.end.abrupt()
 	switch {
-	case !i.closed && (cut || v.end.loss() && i.acted && i.inFrame):
+	case !i.closed && (cut || v.end.loss() && i.acted && !v.end.waits): // the client may have been inside a frame
 	case !i.closed:
 		v.accuse("the instance is not told why it ends: %s", i.ended())
 	case c.closing && c.sentClose == i.gotClose:
@@ -230,8 +230,9 @@ func heapNow() uint64 {
 	return m.HeapAlloc
 }
 
-// heapRoom is what a run may leave: buffers that loops keep for the next.
-const heapRoom = 4 << 20
+// heapRoom is what a run may leave, in bytes: buffers that loops keep for the
+// next, and the log.
+const heapRoom = 12 << 20
 
 func wantHeapBack(t *testing.T, before uint64) {
 	t.Helper()

@@ -23,7 +23,7 @@ const (
 )
 
 // timeouts of a run are short, and all shorter than a stall.
-const timeouts = "handshake: 1s, dial: 1s, ping: 100ms, pong: 1200ms, write: 1200ms, frame: 1200ms, close: 1500ms"
+const timeouts = "handshake: 2s, dial: 2s, ping: 100ms, pong: 2s, write: 2s, frame: 2s, close: 2s"
 
 // balanced is one run of a seed: a proxy, instances behind links, and clients
 // behind others.
@@ -58,6 +58,7 @@ type session struct {
 	status int // that the client got; 0 for none
 	try    int // that answered, as the client was told; -1 for none
 	err    error
+	lost   int64 // when it began, as the watch has it
 
 	mu   sync.Mutex // guards what follows
 	legs []*leg
@@ -73,8 +74,7 @@ type leg struct {
 
 func runBalanced(t *testing.T, tr testkit.Transport, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	b := &balanced{t: t, tr: tr, seed: seed, scroll: newScroll(seed), sessions: map[int]*session{}, watch: newWatch()}
-	defer b.watch.close()
+	b := &balanced{t: t, tr: tr, seed: seed, scroll: newScroll(seed), sessions: map[int]*session{}, watch: newWatch(t)}
 	b.sums.ends = map[string]int{}
 	var urls []string
 	for range 2 + r.IntN(3) {
@@ -163,7 +163,7 @@ func (b *balanced) legOf(line string) *pass {
 
 // live lives a session and judges it.
 func (b *balanced) live(t *talk) {
-	s := &session{talk: t, try: -1}
+	s := &session{talk: t, try: -1, lost: b.watch.lost.Load()}
 	s.path = newPass(t.path, s.abandoned)
 	b.mu.Lock()
 	b.sessions[t.id] = s

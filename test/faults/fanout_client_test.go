@@ -113,7 +113,7 @@ func (l *listener) join(name string, before *life) error {
 		return err
 	}
 	status, _ := strconv.Atoi(strings.SplitN(head, " ", 3)[1])
-	if status == 502 || status == 503 {
+	if status >= 502 && status <= 504 {
 		return errNothing
 	}
 	if status == 400 && l.run.struck(pass) { // half a head was there

@@ -76,7 +76,7 @@ log: {level: debug, sessions: both}
 drain: 200ms
 routes:
   - name: r
-    timeouts: {ping: 1s, pong: 3s, close: 5s, write: 30s}
+    timeouts: {dial: 1s, handshake: 3s, ping: 1s, pong: 3s, close: 5s, write: 30s}
     fanout:
       source: %q
       on_source_close: {relay: [%d]}

@@ -1,35 +1,37 @@
 package faults_test
 
 import (
-	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 )
 
-// What a watch looks for: every so often it is due, and a lull is when it comes
-// so much later. A message has half a dozen hops on its way, each of which may
-// come as late; timeouts of a run are longer than those together.
+// A watch looks every beat. What it is late by, over a little, is time that the
+// machine had for others. A session is late that has seen so much of it: each of
+// the half dozen hops of a message may have been as late, and timeouts struck that
+// no fault had set off.
 const (
-	beat = 10 * time.Millisecond
-	lull = 200 * time.Millisecond
+	beat   = 10 * time.Millisecond
+	little = 40 * time.Millisecond
+	much   = 300 * time.Millisecond
 )
 
-// watch finds when the machine had no time for the process, so that timeouts
-// struck which no fault had set off.
+// watch counts the time that the process did not get.
 type watch struct {
-	stop chan struct{}
-	over sync.WaitGroup
-
-	mu    sync.Mutex  // guards lulls
-	lulls []time.Time // their ends
+	lost       atomic.Int64 // nanoseconds
+	stop, over chan struct{}
 }
 
-func newWatch() *watch {
-	w := &watch{stop: make(chan struct{})}
-	w.over.Go(w.run)
+// newWatch watches until the test ends.
+func newWatch(t *testing.T) *watch {
+	w := &watch{stop: make(chan struct{}), over: make(chan struct{})}
+	go w.run()
+	t.Cleanup(w.close)
 	return w
 }
 
 func (w *watch) run() {
+	defer close(w.over)
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for before := time.Now(); ; {
@@ -39,25 +41,17 @@ func (w *watch) run() {
 		case <-tick.C:
 		}
 		now := time.Now()
-		if now.Sub(before) > lull {
-			w.mu.Lock()
-			w.lulls = append(w.lulls, now)
-			w.mu.Unlock()
+		if late := now.Sub(before) - beat; late > little {
+			w.lost.Add(int64(late))
 		}
 		before = now
 	}
 }
 
-// since tells whether there was a lull that ended behind t. It is to be asked
-// once something is over: what is over was late after the lull.
-func (w *watch) since(t time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.lulls) > 0 && w.lulls[len(w.lulls)-1].After(t)
-}
+// late tells whether what began when so much was lost has lost too much since.
+func (w *watch) late(before int64) bool { return w.lost.Load()-before > int64(much) }
 
-// close ends the watch.
 func (w *watch) close() {
 	close(w.stop)
-	w.over.Wait()
+	<-w.over
 }

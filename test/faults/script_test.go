@@ -33,7 +33,7 @@ func (b blow) String() string {
 }
 
 // stalling outlasts the timeouts of a run.
-const stalling = 2500 * time.Millisecond
+const stalling = 3500 * time.Millisecond
 
 // flow is what happens to the bytes of one way, all of which arrive.
 type flow struct {
