@@ -189,14 +189,14 @@ func (s *session) fault(from *side) {
 	s.tellClient()
 }
 
-// tellClient closes the client with s.last, where it is between frames; else
-// it is cut.
+// tellClient closes the client with s.last, where it is between frames. Inside
+// one nothing may follow: its connection ends there, behind what was relayed.
 func (s *session) tellClient() {
 	switch {
 	case !s.client.conn.Live():
 	case s.leg.in.InFrame() && !s.client.sentClose:
 		s.last.code = 0
-		s.client.conn.Abort()
+		s.client.sentClose, s.client.deaf = true, true
 	case !s.client.sentClose:
 		s.client.conn.Write(ws.AppendClose(s.loop().Scratch(), s.last.code, s.last.reason, nil))
 		s.client.sentClose = true

@@ -117,6 +117,8 @@ func (s *session) EOF(c *loop.Conn) {
 		s.abandon()
 	case s.phase == opening:
 		s.hungUp()
+	case s.phase == lost && from == &s.client:
+		s.tellClient()
 	case s.phase == refusing || s.phase >= lost || from.gotClose || from.sentClose && from == &s.client:
 		s.answerFor(from)
 		s.settle(from)

@@ -196,7 +196,7 @@ func TestLostLeg(t *testing.T) {
 				leg.SendString("\x81\x05he")
 				client.WantBytes("half a frame", "\x81\x05he")
 				lose(leg)
-				client.WantReset("nothing may follow it")
+				client.WantEOF("nothing may follow it")
 			})
 			t.Run("inside a header "+name, func(t *testing.T) {
 				client, leg := b.open(t)
@@ -213,6 +213,18 @@ func TestLostLeg(t *testing.T) {
 				client.WantClose("the client's side is between frames", 1012)
 			})
 		}
+		t.Run("inside a frame behind messages", func(t *testing.T) {
+			client, leg := b.open(t)
+			leg.Send(testkit.Text("a"))
+			client.Want("it was open", testkit.Text("a"))
+			whole := testkit.Binary(strings.Repeat("b", 100_000))
+			leg.Send(whole, whole)
+			leg.SendString("\x81\x05he")
+			leg.CloseWrite()
+			client.Want("what was relayed is not lost", whole, whole)
+			client.WantBytes("half a frame", "\x81\x05he")
+			client.WantEOF("nothing may follow it")
+		})
 	})
 }
 

@@ -138,6 +138,7 @@ func TestFanoutClientLeavesEarly(t *testing.T) {
 			leg.Head("and asked")
 			client.Close()
 			leg.WantGone("when the client goes the source is let go")
+			f.WantNoSessions(t, "and there is place again")
 		}
 		client, leg := f.open(t)
 		say(t, leg, 0, 1, client)

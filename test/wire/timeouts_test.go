@@ -163,7 +163,7 @@ func TestFrameTimeout(t *testing.T) {
 			client, leg := b.open(t)
 			leg.SendString("\x82\x7E\x01\x00he")
 			client.WantBytes("what came", "\x82\x7E\x01\x00he")
-			client.WantReset("a client inside a frame is cut off")
+			client.WantEOF("a client inside a frame gets no more")
 			leg.WantGone("and the instance left")
 		})
 		b.WantNoSessions(t, "all are over")
@@ -249,4 +249,29 @@ func TestIdleAndPings(t *testing.T) {
 		}
 		<-gone
 	})
+}
+
+// A client that goes while it waits to be told of its instance's loss is waited
+// for no longer, however the instance was lost.
+func TestClientGoesBeforeItIsTold(t *testing.T) {
+	losses := map[string]func(leg *testkit.Peer){ // by the metric's name
+		"hung_up":    (*testkit.Peer).Close,
+		"broken":     (*testkit.Peer).Reset,
+		"going_away": func(leg *testkit.Peer) { leg.Send(testkit.Close(1012, "")) },
+	}
+	for reason, lose := range losses {
+		t.Run(reason, func(t *testing.T) {
+			testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+				b := start(t, tr, testkit.Config{Top: `admin: {address: "127.0.0.1:0"}`, Failover: "spread: 1h", Timeouts: "close: 1h"})
+				client, leg := b.open(t)
+				lose(leg)
+				b.WantMetric(t, "the loss is seen", `sluice_failovers_total{reason="`+reason+`",result="closed",route="r"}`, 1)
+				client.CloseWrite()
+				client.WantGone("the client is let go")
+				client.Close()
+				leg.Close()
+				b.WantNoSessions(t, "and nothing waits")
+			})
+		})
+	}
 }
