@@ -68,35 +68,43 @@ type announced struct {
 // Join gives a client a place in its stream, which it opens if need be. It
 // blocks until the source has been reached once, or ctx ends.
 func (r *Route) Join(ctx context.Context, w *Want) (*Ticket, *handshake.Refusal) {
-	s, refusal := r.stream(target{w.Path, w.Query})
+	s, a, refusal := r.stream(target{w.Path, w.Query})
 	if refusal != nil {
 		return nil, refusal
 	}
-	t, refusal := s.join(ctx, w)
+	t, refusal := s.join(ctx, w, a)
 	if refusal != nil {
 		s.release()
 	}
 	return t, refusal
 }
 
-// stream gives the stream for t, with the joiner counted in.
-func (r *Route) stream(t target) (*Stream, *handshake.Refusal) {
+// stream gives the stream for t, with the joiner counted in, and the attempt at
+// its source that the joiner waits for: nil where it is open.
+func (r *Route) stream(t target) (*Stream, *attempt, *handshake.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.streams[t]; s != nil && s.acquire() {
-		return s, nil
+		return s, s.pending(), nil
 	}
 	switch {
 	case r.closed:
-		return nil, unavailable("going away")
+		return nil, nil, unavailable("going away")
 	case len(r.streams) >= r.Fanout.Streams && r.streams[t] == nil:
-		return nil, unavailable("too many streams")
+		return nil, nil, unavailable("too many streams")
 	}
 	s := newStream(r, t)
 	s.refs.Store(1)
 	r.streams[t] = s
+	a := s.attempt // before it begins: it may fail before we look again
 	s.loop.Post((*opening)(s))
-	return s, nil
+	return s, a, nil
+}
+
+func (s *Stream) pending() *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attempt
 }
 
 func unavailable(what string) *handshake.Refusal {
@@ -109,8 +117,8 @@ type opening Stream
 func (t *opening) Run(*loop.Loop) { (*Stream)(t).source.begin() }
 
 // join waits for the source and finds the client's place.
-func (s *Stream) join(ctx context.Context, w *Want) (*Ticket, *handshake.Refusal) {
-	from, refusal := s.awaitOpen(ctx)
+func (s *Stream) join(ctx context.Context, w *Want, a *attempt) (*Ticket, *handshake.Refusal) {
+	from, refusal := s.awaitOpen(ctx, a)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -141,11 +149,8 @@ func (w *Want) form() form {
 
 // awaitOpen waits until the source has been connected once. Those who waited
 // begin with what it said first.
-func (s *Stream) awaitOpen(ctx context.Context) (from cursor, refusal *handshake.Refusal) {
-	s.mu.Lock()
-	opened, a := s.opened, s.attempt
-	s.mu.Unlock()
-	if opened {
+func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusal *handshake.Refusal) {
+	if a == nil {
 		return cursor{}, nil
 	}
 	s.loop.Post((*hurrying)(s))

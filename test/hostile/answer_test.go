@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func (s *stage) answered(t *testing.T, a *answer) {
 	}
 	_ = leg.TrySend([]byte(bytes)) // it may be cut off in the middle
 	if a.end {
-		leg.CloseWrite()
+		_ = leg.Conn().(*net.TCPConn).CloseWrite() // likewise
 	}
 	status := a.status
 	if s.mode == fanout || status == 0 {
