@@ -94,6 +94,8 @@ func (g *Group) Stop() {
 	g.wg.Wait()
 }
 
+// lastWords is how long a loop goes on, as it always does, for the writers of its
+// streams.
 const lastWords = 500 * time.Millisecond
 
 type stopTask struct{}
@@ -242,7 +244,7 @@ func (l *Loop) run() {
 	}
 	l.poll.close(l)
 	for s := range l.streams {
-		s.abort()
+		s.hangUp()
 	}
 }
 

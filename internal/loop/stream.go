@@ -268,16 +268,34 @@ func (s *stream) abort() {
 		return
 	}
 	if s.conn != nil {
-		inner := s.conn
-		if tc, ok := inner.(*tls.Conn); ok {
-			inner = tc.NetConn()
-		}
+		inner := s.inner()
 		if lc, ok := inner.(interface{ SetLinger(int) error }); ok {
 			_ = lc.SetLinger(0)
 		}
 		inner.Close()
 	}
 	s.finish()
+}
+
+// hangUp ends the connection without waiting for anything. What the writer has
+// handed to the kernel goes out, unless there is more that it could not.
+func (s *stream) hangUp() {
+	if s.busy {
+		s.abort()
+		return
+	}
+	if s.conn != nil {
+		s.inner().Close()
+	}
+	s.finish()
+}
+
+// inner is the connection below TLS.
+func (s *stream) inner() net.Conn {
+	if tc, ok := s.conn.(*tls.Conn); ok {
+		return tc.NetConn()
+	}
+	return s.conn
 }
 
 // finish lets the goroutines end.

@@ -263,11 +263,11 @@ func (s *session) legEnded(name, reason string) {
 
 // answerFor answers the other side's close where one has ended, or is not
 // awaited any longer, and can't (RFC 6455, section 5.5.1).
-func (s *session) answerFor(ended *side) {
+func (s *session) answerFor(gone *side) {
 	switch {
-	case ended == &s.leg && s.client.gotClose && !s.client.sentClose:
+	case gone == &s.leg && s.client.gotClose && !s.client.sentClose:
 		s.tellClient()
-	case ended == &s.client && s.leg.gotClose:
+	case gone == &s.client && s.leg.gotClose:
 		s.closeLeg(s.last.code)
 	}
 }
@@ -282,7 +282,8 @@ func (s *session) clientGone(reset bool, reason string) {
 	if reset && !s.leg.sentClose && !s.leg.gotClose {
 		s.leg.conn.Abort()
 	}
-	s.closeLeg(ws.CodeGoingAway)
+	s.answerFor(&s.client)
+	s.closeLeg(ws.CodeGoingAway) // unless that was said
 	s.finish()
 }
 

@@ -203,18 +203,22 @@ func (s *session) control(from, to *side, frame []byte, head int) {
 
 // pinged is a ping of the client's that does not pass: one too many, or one
 // that is answered here (RFC 6455, section 5.5.2). Inside a frame of the
-// instance's nothing can be; the client's close is near then.
+// instance's nothing can be; the client's close is near then. Nor is one of a
+// client that does not read: its pongs would pile up.
 func (s *session) pinged(payload []byte) {
 	if !s.answersPings() || !s.mayPing() {
 		s.blame(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
 		s.fault(&s.client)
 		return
 	}
-	if s.leg.in.InFrame() || s.client.sentClose {
+	if s.leg.in.InFrame() || s.client.sentClose || s.client.conn.Full() {
 		return
 	}
 	ws.Mask(payload, s.client.in.Header.Key, 0)
 	s.inject(&s.client, ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+	if since, waits := s.client.conn.Stalled(); waits {
+		s.wake(since, s.route.Timeouts.Write)
+	}
 }
 
 // pingOf gives the number of the ping of ours that a pong answers, 0 for none:

@@ -72,11 +72,12 @@ func (rt *Route) forwardHeader(r *http.Request, p peer) http.Header {
 	before := ""
 	if p.trusted {
 		before = strings.Join(r.Header.Values("X-Forwarded-For"), ", ")
-	} else {
-		for name := range h {
-			if as := handshake.ReadAs(name); strings.HasPrefix(as, "X-Forwarded-") || as == "Forwarded" {
-				delete(h, name)
-			}
+	}
+	for name := range h {
+		as := handshake.ReadAs(name)
+		about := strings.HasPrefix(as, "X-Forwarded-") || as == "Forwarded"
+		if about && (!p.trusted || as != name) { // a trusted proxy passes on what it does not set
+			delete(h, name)
 		}
 	}
 	switch {

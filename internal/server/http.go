@@ -23,6 +23,7 @@ type trip struct {
 	choice *upstream.Choice
 	inst   *upstream.Instance
 	peer   peer
+	major  int // the client's version of HTTP
 }
 
 type tripKey struct{}
@@ -31,7 +32,7 @@ type tripKey struct{}
 // stickiness as sessions: protocols such as Socket.IO begin with some.
 func (s *Server) plain(w http.ResponseWriter, r *http.Request, rt *Route) {
 	p := s.peerOf(r)
-	t := &trip{choice: rt.choice(r, p.name()), peer: p}
+	t := &trip{choice: rt.choice(r, p.name()), peer: p, major: r.ProtoMajor}
 	rt.http.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tripKey{}, t)))
 }
 
@@ -124,12 +125,13 @@ func (t *transports) forget(inst *upstream.Instance) {
 
 // answer adds the sticky cookie, and what a 426 must have (RFC 9110, 15.5.22)
 // and is taken out of it as hop-by-hop: the only protocol to upgrade to here.
+// HTTP/2 has no such field (RFC 9113, 8.2.2).
 func (t *transports) answer(resp *http.Response) error {
-	if resp.StatusCode == http.StatusUpgradeRequired {
+	tr := tripOf(resp.Request)
+	if resp.StatusCode == http.StatusUpgradeRequired && tr.major == 1 {
 		resp.Header.Set("Upgrade", "websocket")
 		resp.Header.Set("Connection", "Upgrade")
 	}
-	tr := tripOf(resp.Request)
 	if c := tr.choice.Cookie(tr.inst, tr.peer.secure); c != "" {
 		resp.Header.Add("Set-Cookie", c)
 	}

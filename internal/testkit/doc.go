@@ -7,21 +7,8 @@
 // the goroutine of the test that made them. It is for tests alone.
 package testkit
 
-import (
-	"os"
-	"testing"
-	"time"
-)
+import "time"
 
 // patience bounds every wait. It is long because it is only ever spent on a
 // failure.
 const patience = 30 * time.Second
-
-// KnownBug skips a case that fails because the product is wrong. With
-// KNOWN_BUGS=1 in the environment it lets the case show it.
-func KnownBug(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("KNOWN_BUGS") == "" {
-		t.Skip("known bug: " + why)
-	}
-}

@@ -85,9 +85,12 @@ func AcceptFor(key string) string {
 }
 
 // Answer is a good answer to the request r. Extra lines are added to it.
-func Answer(r *Head, extra ...string) string {
+func Answer(r *Head, extra ...string) string { return AnswerTo(r.Get("Sec-WebSocket-Key"), extra...) }
+
+// AnswerTo is a good answer to a request with this key.
+func AnswerTo(key string, extra ...string) string {
 	s := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + AcceptFor(r.Get("Sec-WebSocket-Key")) + "\r\n"
+		"Sec-WebSocket-Accept: " + AcceptFor(key) + "\r\n"
 	for _, line := range extra {
 		s += line + "\r\n"
 	}

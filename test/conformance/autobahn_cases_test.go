@@ -36,6 +36,14 @@ func casesFor(w way, thorough ...way) []string {
 	}
 }
 
+// asked tells whether a case is among those of the patterns.
+func asked(id string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		group, all := strings.CutSuffix(p, "*")
+		return id == p || all && strings.HasPrefix(id, group)
+	})
+}
+
 // differences are the cases that do not go as they do without the proxy, each
 // with the reason, which is none of the proxy's doing. A reason that begins with
 // byTiming is that of a case which differs now and then.

@@ -77,10 +77,11 @@ func TestAutobahnFuzzingServer(t *testing.T) {
 	need(t, autobahn)
 	compareWays(t, "Autobahn's fuzzing server", toClient, func(w way) suite {
 		reports := t.TempDir()
-		spec := writeSpec(t, reports, map[string]any{"outdir": reports, "cases": casesFor(w)})
+		cases := casesFor(w)
+		spec := writeSpec(t, reports, map[string]any{"outdir": reports, "cases": cases})
 		server := mustStart(t, "Autobahn's fuzzing server", wstest(t, "fuzz", spec), nil)
 		url := reach(t, w, []string{"ws://127.0.0.1:" + portOf(t, server)})
-		return play(t, reports, wstest(t, "-m", "testeeclient", "-i", "peer", "-w", url))
+		return play(t, reports, cases, wstest(t, "-m", "testeeclient", "-i", "peer", "-w", url))
 	})
 }
 
@@ -114,18 +115,19 @@ func fuzz(t *testing.T, url string, cases []string) suite {
 		"cases":   cases,
 		"servers": []any{map[string]any{"agent": "peer", "url": url}},
 	})
-	return play(t, reports, wstest(t, "-m", "fuzzingclient", "-s", spec))
+	return play(t, reports, cases, wstest(t, "-m", "fuzzingclient", "-s", spec))
 }
 
 // A suite is a set of cases being played; its client ends with them.
 type suite struct {
 	client  *process
-	reports string // a folder
+	reports string   // a folder
+	cases   []string // as asked for
 }
 
-func play(t *testing.T, reports string, cmd *exec.Cmd) suite {
+func play(t *testing.T, reports string, cases []string, cmd *exec.Cmd) suite {
 	t.Helper()
-	s := suite{mustStart(t, "Autobahn's client", cmd, nil), reports}
+	s := suite{mustStart(t, "Autobahn's client", cmd, nil), reports, cases}
 	go s.client.drain()
 	if full {
 		// One way after another: the heavy cases compute, and a peer that
@@ -216,6 +218,11 @@ func compare(t *testing.T, s suite, base map[string]verdict, known differences, 
 	got := s.verdicts(t)
 	if len(got) < 60 {
 		t.Fatalf("only %d cases were played", len(got))
+	}
+	for id := range base {
+		if _, played := got[id]; !played && asked(id, s.cases) {
+			t.Errorf("case %s was not played through the proxy", id)
+		}
 	}
 	c := comparison{cases: len(got)}
 	for _, id := range slices.Sorted(maps.Keys(got)) {

@@ -28,6 +28,9 @@ func TestWebsocketsSuite(t *testing.T) {
 		}
 		t.Run(transport.String(), func(t *testing.T) {
 			got := suiteOutcomes(t, folder, frontSuite(t, transport, filepath.Join(folder, "tests", "test_localhost.pem"))...)
+			if n := proxiedOf(got); n < fewestProxied {
+				t.Errorf("only %d tests went through the proxy", n)
+			}
 			c := compareOutcomes(t, got, base, found)
 			c.suite, c.way = "Python websockets' own tests", transport
 			c.tell(t)
@@ -38,7 +41,14 @@ func TestWebsocketsSuite(t *testing.T) {
 
 // A testOutcome is that of one test of the suite: passed, failed, error or
 // skipped.
-type testOutcome struct{ Test, Outcome, Why string }
+type testOutcome struct {
+	Test, Outcome, Why string
+	Proxied            bool // a client dialled the proxy
+}
+
+// fewestProxied is how many of the suite's tests dial the proxy at the least:
+// what is not there took another way around it.
+const fewestProxied = 250
 
 func suiteOutcomes(t *testing.T, folder string, ports ...string) map[string]testOutcome {
 	t.Helper()
@@ -95,6 +105,15 @@ func frontSuite(t *testing.T, w way, pem string) []string {
 		ports = append(ports, port, front)
 	}
 	return ports
+}
+
+func proxiedOf(outcomes map[string]testOutcome) (n int) {
+	for _, o := range outcomes {
+		if o.Proxied {
+			n++
+		}
+	}
+	return n
 }
 
 // compareOutcomes fails the test for each of the suite's that does not end as

@@ -91,7 +91,7 @@ func (v *trial) refused() {
 	case v.clientFault:
 	case v.status != 0 && v.status == v.refusal:
 	case v.status >= 502 && v.status <= 504 && tried:
-	case v.status == 0 && answered: // the cut that answers an end inside a frame may overtake the 101
+	case v.status == 0 && answered: // a reset may overtake the 101
 	default:
 		v.accuse("the handshake ends with status %d, %v", v.status, v.err)
 	}
@@ -231,7 +231,7 @@ func heapNow() uint64 {
 }
 
 // heapRoom is what a run may leave, in bytes: buffers that loops keep for the
-// next, and the log.
+// next, and the log. What a session leaves is for the soaks of test/load.
 const heapRoom = 12 << 20
 
 func wantHeapBack(t *testing.T, before uint64) {

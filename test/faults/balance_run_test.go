@@ -110,6 +110,9 @@ func runBalanced(t *testing.T, tr testkit.Transport, seed uint64) {
 	b.wantCounted()
 	b.close()
 	t.Logf("%s", b.summary())
+	if n := &b.sums; n.upgraded*2 < n.sessions || n.struck == 0 {
+		t.Errorf("seed %d tried too little to tell anything: %s", b.seed, b.summary())
+	}
 }
 
 // close ends links and instances.

@@ -66,13 +66,12 @@ func (s *server) session(c net.Conn) {
 	defer own.path.release()
 	_, key, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
 	key, _, _ = strings.Cut(key, "\r\n")
-	extra := fmt.Sprintf("X-Try: %d\r\n", try)
+	extra := []string{fmt.Sprintf("X-Try: %d", try)}
 	if own.deflate {
 		a.in.Deflate = true
-		extra += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+		extra = append(extra, "Sec-WebSocket-Extensions: permessage-deflate")
 	}
-	answer := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		testkit.AcceptFor(key) + "\r\n" + extra + "\r\n")
+	answer := []byte(testkit.AnswerTo(key, extra...))
 	if f := a.first(); own.prompt && f != nil {
 		answer = ws.AppendFrame(answer, ws.Header{Opcode: f.op, Fin: f.fin, RSV: f.rsv}, f.payload)
 		a.said = 1

@@ -46,9 +46,11 @@ type ending struct {
 func (e ending) abrupt() bool { return e.how != byClose }
 
 // torn tells of an end that may overtake what is on its way to the other side:
-// a reset does, and so does the cut of the other side that an end inside a frame
-// is answered with.
-func (e ending) torn() bool { return e.how == byRST || e.inFrame() }
+// a reset does, and so does the reset of an instance that a client's end inside a
+// frame is answered with. A client gets all that was relayed.
+func (e ending) torn() bool {
+	return e.how == byRST || e.how == byRSTInFrame || e.how == byFINInFrame && e.by == client
+}
 
 // inFrame tells of an end inside a frame.
 func (e ending) inFrame() bool { return e.how == byFINInFrame || e.how == byRSTInFrame }

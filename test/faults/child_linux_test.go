@@ -81,8 +81,7 @@ func echoOne(c net.Conn) {
 	if err != nil {
 		return
 	}
-	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		testkit.AcceptFor(r.Header.Get("Sec-WebSocket-Key")))
+	fmt.Fprint(c, testkit.AnswerTo(r.Header.Get("Sec-WebSocket-Key")))
 	in := ws.Parser{Masked: true}
 	var buf []byte
 	for {

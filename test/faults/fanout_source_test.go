@@ -119,8 +119,7 @@ func (f *feed) connection(c int, conn net.Conn, last bool) error {
 		f.mu.Unlock()
 	}()
 	w := &writer{conn: conn, r: rand.New(rand.NewPCG(f.seed, uint64(c)))}
-	w.write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		testkit.AcceptFor(r.Header.Get("Sec-Websocket-Key")) + "\r\n\r\n"))
+	w.write([]byte(testkit.AnswerTo(r.Header.Get("Sec-Websocket-Key"))))
 	written := 0
 	for n := range f.messages/2 + w.r.IntN(f.messages) {
 		p := numbered(c, n, w.r)

@@ -87,6 +87,30 @@ func TestPingFloodsThatNobodyReads(t *testing.T) {
 	})
 }
 
+// A client whose instance is lost is answered its pings until it is told. One that
+// does not read its pongs gets no more of them.
+func TestPingFloodAfterALoss(t *testing.T) {
+	const flood = 32 << 20          // bytes
+	for _, tr := range transports { // one after the other: memory is measured
+		t.Run(string(tr), func(t *testing.T) {
+			in := testkit.Listen(t)
+			a := testkit.Start(t, tr, testkit.Config{Upstreams: []string{in.URL()}, Failover: "spread: 1h",
+				Timeouts: "write: 1s, close: 200ms", Limits: "pings_per_second: 0"}.String())
+			client, leg := testkit.Open(t, a, in)
+			leg.CloseWrite()
+			leg.WantEOF("the loss is noticed")
+			ping := client.Bytes(testkit.Ping(strings.Repeat("p", ws.MaxControl)))
+			pings := bytes.Repeat(ping, flood/len(ping))
+			wantCheap(t, "what waits is bounded, however much is sent", flood/2, func() {
+				poured := pour(client, pings)
+				a.WantLog(t, "the session ends by timeouts.write", "session close", "the client does not read")
+				client.Close()
+				<-poured
+			})
+		})
+	}
+}
+
 // Empty fragments count for nothing and cost nothing.
 func TestEmptyFragmentFloods(t *testing.T) {
 	const flood = 200_000

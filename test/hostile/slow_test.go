@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +42,10 @@ func TestSlowFrames(t *testing.T) {
 					client.WantClose("a slow client is told", 1008)
 					leg.WantReset("its instance, inside a frame, is cut off")
 				case instances:
-					client.Last("the client, inside a frame, gets no more")
+					if came := client.Last("the client, inside a frame, gets no more"); !strings.HasPrefix(string(frame), came) {
+						t.Errorf("than what came of it: got %q", came)
+					}
+					client.WantEOF("and no reset that would overtake it")
 					leg.WantGone("a slow instance is left")
 				case subscribers:
 					client.WantClose("a slow client is told", 1008)

@@ -182,6 +182,5 @@ func (w *wire) wantEnd() error {
 func answer(head string) string {
 	_, key, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
 	key, _, _ = strings.Cut(key, "\r\n")
-	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		testkit.AcceptFor(key) + "\r\n\r\n"
+	return testkit.AnswerTo(key)
 }

@@ -6,7 +6,7 @@
 FOLDER has src/, tests/ and, in site/, what the tests import. With ports, each server of a test listens on PORT,
 or TLS_PORT if it speaks TLS, and its clients dial the proxy's instead. A test
 that starts a second server while the first is there gets that one directly.
-Prints a JSON line with the outcome of each test.
+Prints a JSON line with the outcome of each test, and whether it dialled a proxy.
 """
 import asyncio.base_events
 import errno
@@ -41,7 +41,11 @@ def fixed(tls):
 
 def through(host, port):
     """The address that clients dial instead."""
-    return host, dict(zip(PORTS[::2], PORTS[1::2])).get(port, port)
+    proxy = dict(zip(PORTS[::2], PORTS[1::2])).get(port)
+    if proxy is None:
+        return host, port
+    Outcomes.proxied = True
+    return host, proxy
 
 
 def listen_on_fixed_ports():
@@ -97,6 +101,7 @@ class Outcomes(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.outcome, self.why = "passed", ""
+        Outcomes.proxied = False
         signal.alarm(SECONDS)
 
     def addError(self, test, error):
@@ -121,7 +126,7 @@ class Outcomes(unittest.TestResult):
         signal.alarm(0)
         gc.collect()  # what it leaves open must not warn in the next one
         name = test.id().removeprefix("tests.")
-        news = {"test": name, "outcome": self.outcome, "why": self.why[:500]}
+        news = {"test": name, "outcome": self.outcome, "why": self.why[:500], "proxied": Outcomes.proxied}
         print(json.dumps(news), flush=True)
 
 
