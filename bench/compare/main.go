@@ -14,9 +14,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -115,7 +117,7 @@ func measure(ctx context.Context, o options, chosen []*scenario) (*record, error
 		fmt.Fprintln(os.Stderr, "skipped: "+s)
 	}
 	l.lay(chosen)
-	fmt.Fprintf(os.Stderr, "%d measurements, about %v on a quiet machine\n", l.plan.steps, l.plan.all.Round(time.Minute))
+	fmt.Fprintf(os.Stderr, "%d measurements, about %v on a quiet machine\n", l.plan.steps, l.plan.all.Round(time.Second))
 	r := l.newRecord()
 	for _, s := range chosen {
 		t := l.rounds(ctx, s)
@@ -147,7 +149,7 @@ func choose(all []*scenario, asked []string) (chosen []*scenario, err error) {
 	}
 	for _, a := range asked {
 		if !known[a] {
-			return nil, fmt.Errorf("-scenario %s: there is no such scenario", a)
+			return nil, fmt.Errorf("-scenario %s: there is no such scenario; there are %s", a, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}
 	return chosen, nil

@@ -3,7 +3,9 @@ package fanout
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -161,12 +163,20 @@ func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusa
 	case <-s.route.fanout.going:
 		return cursor{}, unavailable("going away")
 	case <-ctx.Done():
-		return cursor{}, &handshake.Refusal{Status: 504, What: "the source was not reached in time", Header: [][2]string{{"Retry-After", "1"}}}
+		return cursor{}, unreached(os.ErrDeadlineExceeded)
 	}
 	if a.err != nil {
-		return cursor{}, &handshake.Refusal{Status: 502, What: "the source could not be reached", Header: [][2]string{{"Retry-After", "1"}}}
+		return cursor{}, unreached(a.err)
 	}
 	return a.from, nil
+}
+
+func unreached(err error) *handshake.Refusal {
+	r := &handshake.Refusal{Status: 502, What: "the source could not be reached", Header: [][2]string{{"Retry-After", "1"}}}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.Status, r.What = 504, "the source was not reached in time"
+	}
+	return r
 }
 
 // hurrying is a client that waits for a source that was not reached lately.

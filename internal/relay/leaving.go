@@ -276,6 +276,9 @@ func (s *session) answerFor(gone *side) {
 func (s *session) clientGone(reset bool, reason string) {
 	s.client.conn.Abort()
 	s.client.deaf = true
+	if s.phase == lost {
+		s.last.code = 0 // it was not told yet
+	}
 	if !s.client.gotClose {
 		s.blame(lastWord{reason: reason, side: "client"})
 	}

@@ -80,6 +80,7 @@ type conn struct {
 	net.Conn
 	gate   *gate
 	proxy  *proxyHeader // nil where none is expected
+	head   []byte       // read before net/http got it, to be read again
 	slow   *time.Timer
 	passed atomic.Bool // its place at the gate is free again
 	gone   atomic.Bool // net/http has it no longer
@@ -87,6 +88,11 @@ type conn struct {
 
 // Read reads behind the PROXY header.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
 	if c.proxy != nil {
 		return c.proxy.read(p)
 	}
@@ -119,8 +125,9 @@ func (c *conn) SetLinger(sec int) error {
 
 // Unwrap gives up the connection inside, for a loop.
 func (c *conn) Unwrap() (inner net.Conn, unread []byte) {
+	unread = c.head
 	if c.proxy != nil {
-		unread = c.proxy.unread()
+		unread = append(unread, c.proxy.unread()...)
 	}
 	return c.Conn, unread
 }

@@ -71,8 +71,12 @@ func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
 	tr := tripOf(r)
 	host := r.Host
 	var tried []*upstream.Instance
+	var failed error // why the last of them was not reached
 	for {
 		inst, err := tr.choice.Instance(tried)
+		if failed != nil && errors.Is(err, upstream.ErrTried) {
+			return nil, failed
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -101,6 +105,7 @@ func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		inst.Unreachable(err)
+		failed = err
 	}
 }
 

@@ -59,14 +59,19 @@ func (s *Server) Serve(l net.Listener, cfg *config.Listener, certs *Certificates
 	if cfg.ProxyProtocol != nil {
 		g.proxy = &proxyPeers{cfg.ProxyProtocol.Trusted}
 	}
-	var in net.Listener = g
+	var in net.Listener
 	if certs != nil {
 		in = &secured{g, &tls.Config{
 			GetCertificate: certs.Get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 			DynamicRecordSizingDisabled: true, // messages are written whole
 		}}
+	} else {
+		f := newFront(g)
+		defer f.wait()
+		in = f
 	}
 	err := s.http.Serve(in)
+	in.Close()
 	if s.closing.Load() {
 		return nil
 	}

@@ -126,10 +126,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // upgrade judges a WebSocket handshake and hands the connection over.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 	began := time.Now()
-	offer, refusal := handshake.Judge(&handshake.Request{
-		Method: r.Method, Major: r.ProtoMajor, Minor: r.ProtoMinor, Header: r.Header,
-		ContentLength: r.ContentLength, TransferEncoding: r.TransferEncoding,
-	})
+	offer, refusal := judge(r)
 	if refusal == nil {
 		refusal = rt.forbidden(r)
 	}
@@ -147,6 +144,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 	}
 }
 
+func judge(r *http.Request) (*handshake.Offer, *handshake.Refusal) {
+	return handshake.Judge(&handshake.Request{
+		Method: r.Method, Major: r.ProtoMajor, Minor: r.ProtoMinor, Header: r.Header,
+		ContentLength: r.ContentLength, TransferEncoding: r.TransferEncoding,
+	})
+}
+
 // refused answers a handshake that comes to nothing, and counts it.
 func (s *Server) refused(w http.ResponseWriter, rt *Route, p peer, refusal *handshake.Refusal, began time.Time) {
 	s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
@@ -161,13 +165,7 @@ func (s *Server) refused(w http.ResponseWriter, rt *Route, p peer, refusal *hand
 
 // takeOver hands an admitted client to the relay.
 func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p peer, offer *handshake.Offer) {
-	id := rand.Uint64()
-	h := rt.forwardHeader(r, p)
-	h.Set("Sluice-Session", strconv.FormatUint(id, 16))
-	q := &relay.Request{
-		Route: rt.relay, ID: id, Addr: p.client, Offer: offer, Target: rt.target(r), Host: r.Host,
-		Header: h, Pick: rt.choice(r, p.name()), Secure: p.secure,
-	}
+	q := s.request(r, rt, p, offer)
 	taken, err := s.hijack(w)
 	if err != nil {
 		s.notTaken(w, rt, p, err, time.Now())
@@ -176,6 +174,17 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p p
 	}
 	q.Client = taken
 	s.cfg.Relay.Start(q)
+}
+
+// request is what the relay is asked for; its Client is still to come.
+func (s *Server) request(r *http.Request, rt *Route, p peer, offer *handshake.Offer) *relay.Request {
+	id := rand.Uint64()
+	h := rt.forwardHeader(r, p)
+	h.Set("Sluice-Session", strconv.FormatUint(id, 16))
+	return &relay.Request{
+		Route: rt.relay, ID: id, Addr: p.client, Offer: offer, Target: rt.target(r), Host: r.Host,
+		Header: h, Pick: rt.choice(r, p.name()), Secure: p.secure,
+	}
 }
 
 // hijack takes the connection from net/http, with what was read ahead.

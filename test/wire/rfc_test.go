@@ -66,6 +66,23 @@ func wantSilence(t *testing.T, p *testkit.Peer, sentence string) {
 	}
 }
 
+// A source gets nothing before it has answered, also while clients speak (RFC
+// 6455, section 4.1).
+func TestFanoutWaitsForTheAnswer(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startFeed(t, tr, testkit.Feed{Fanout: "client_messages: forward"})
+		client, leg := f.open(t)
+		leg.Close()
+		again := f.source.Accept(t, "a lost source is dialled again")
+		head := again.Head("and asked")
+		client.Send(testkit.Text("early"), testkit.Ping("p"))
+		client.Want("the client has been heard", testkit.Pong("p"))
+		wantSilence(t, again, "its message waits")
+		again.SendString(testkit.Answer(head))
+		again.Want("for the answer", testkit.Text("early"))
+	})
+}
+
 // Whoever was told a close gets nothing more: an instance not what its client
 // says meanwhile (RFC 6455, section 5.5.1).
 func TestNothingFollowsAClose(t *testing.T) {
