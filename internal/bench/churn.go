@@ -85,22 +85,10 @@ func (j *churnJob) begin(l *loop.Loop) {
 }
 
 func (j *churnJob) measure(ctx context.Context) (*Result, error) {
-	pause(ctx, j.opt.Warmup)
-	m, err := newMeter(j.opt.PIDs)
+	elapsed, cpu, err := timed(ctx, &j.opt.Options, j.opt.Warmup, &j.count, j.progress())
 	if err != nil {
 		return nil, err
 	}
-	j.count.Store(true)
-	wctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go watch(wctx, j.opt.Progress, j.progress())
-	pause(ctx, j.opt.Duration)
-	cancel()
-	elapsed, cpu, err := m.read()
-	if err != nil {
-		return nil, err
-	}
-	j.count.Store(false)
 	j.stop.Store(true)
 	missing := j.rest(5 * time.Second)
 	r := j.result(elapsed, cpu)

@@ -81,21 +81,10 @@ func Echo(ctx context.Context, o EchoOptions) (*Result, error) {
 }
 
 func (j *echoJob) measure(ctx context.Context, clients []*client) (*Result, error) {
-	pause(ctx, j.opt.Warmup)
-	m, err := newMeter(j.opt.PIDs)
+	elapsed, cpu, err := timed(ctx, &j.opt.Options, j.opt.Warmup, &j.count, j.progress())
 	if err != nil {
 		return nil, err
 	}
-	j.count.Store(true)
-	wctx, cancel := context.WithCancel(ctx)
-	go watch(wctx, j.opt.Progress, j.progress())
-	pause(ctx, j.opt.Duration)
-	cancel()
-	elapsed, cpu, err := m.read()
-	if err != nil {
-		return nil, err
-	}
-	j.count.Store(false)
 	j.stop.Store(true)
 	j.drain(5 * time.Second)
 	j.crowd.finish(clients, 5*time.Second)
@@ -147,6 +136,23 @@ func (j *echoJob) result(elapsed, cpu time.Duration) *Result {
 	}
 	j.crowd.fill(r)
 	return r
+}
+
+// timed has a load count while it is measured, and tells how long that was and
+// what the processes in question took.
+func timed(ctx context.Context, o *Options, warmup time.Duration, count *atomic.Bool, progress func() string) (elapsed, cpu time.Duration, err error) {
+	pause(ctx, warmup)
+	m, err := newMeter(o.PIDs)
+	if err != nil {
+		return 0, 0, err
+	}
+	count.Store(true)
+	defer count.Store(false)
+	wctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go watch(wctx, o.Progress, progress)
+	pause(ctx, o.Duration)
+	return m.read()
 }
 
 func pause(ctx context.Context, d time.Duration) {

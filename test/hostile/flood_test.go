@@ -150,27 +150,11 @@ func TestEndlessFragments(t *testing.T) {
 						other.Want("and goes on up to the limit", testkit.Go("x"))
 					}
 				}
-				s.tooBig(t, r, client, leg)
+				s.told(t, r, &violation{code: 1009}, client, leg)
 				<-poured
 			})
 		}
 	})
-}
-
-// tooBig has a peer be told that its message is too big.
-func (s *stage) tooBig(t *testing.T, r role, client, leg *testkit.Peer) {
-	t.Helper()
-	v := &violation{code: 1009}
-	switch r {
-	case clients:
-		s.clientTold(t, v, client, leg)
-	case instances:
-		s.instanceTold(t, v, client, leg)
-	case subscribers:
-		s.subscriberTold(t, v, client, leg)
-	case sources:
-		s.sourceTold(t, v, client, leg)
-	}
 }
 
 // A bomb is inflated no further than message_size, where messages are read;
@@ -186,7 +170,7 @@ func TestDeflateBombs(t *testing.T) {
 			wantCheap(t, r.String(), 4<<20, func() {
 				hostile.Send(bomb)
 				if s.mode == fanout {
-					s.tooBig(t, r, client, leg)
+					s.told(t, r, &violation{code: 1009}, client, leg)
 				} else {
 					other.Want("it passes as it came", bomb)
 					s.end(client, leg)

@@ -115,6 +115,12 @@ func (s *stage) violate(t *testing.T, v *violation, r role) {
 		before = before[:1] // a message goes on when it is whole
 	}
 	other.Want("what came before it arrives", before...)
+	s.told(t, r, v, client, leg)
+}
+
+// told wants both ends to learn how a peer in this role has ended the session.
+func (s *stage) told(t *testing.T, r role, v *violation, client, leg *testkit.Peer) {
+	t.Helper()
 	switch r {
 	case clients:
 		s.clientTold(t, v, client, leg)
