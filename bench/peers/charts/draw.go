@@ -36,6 +36,8 @@ var looks = []look{
 	{color.RGBA{230, 159, 0, 255}, draw.TriangleGlyph{}},
 	{color.RGBA{90, 90, 90, 255}, draw.CrossGlyph{}},
 	{color.RGBA{0, 0, 0, 255}, draw.PlusGlyph{}},
+	{color.RGBA{140, 86, 75, 255}, draw.BoxGlyph{}},
+	{color.RGBA{148, 103, 189, 255}, draw.PyramidGlyph{}},
 }
 
 // ours is Sluice's, where it is one of the marks.
