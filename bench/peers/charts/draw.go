@@ -21,7 +21,7 @@ const (
 )
 
 // look tells servers apart by colour, and by shape for those who don't see the
-// colours. The colours are Okabe and Ito's.
+// colours. Most of them are Okabe and Ito's.
 type look struct {
 	color color.RGBA
 	shape draw.GlyphDrawer
