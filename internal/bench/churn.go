@@ -126,17 +126,10 @@ func (j *churnJob) rest(wait time.Duration) int {
 	return 0
 }
 
-func (j *churnJob) sum(f func(*churnCell) *atomic.Uint64) (n uint64) {
-	for i := range j.cells {
-		n += f(&j.cells[i]).Load()
-	}
-	return n
-}
-
 func (j *churnJob) progress() func() string {
 	last := uint64(0)
 	return func() string {
-		now := j.sum(func(c *churnCell) *atomic.Uint64 { return &c.sessions })
+		now := total(j.cells, func(c *churnCell) *atomic.Uint64 { return &c.sessions })
 		s := fmt.Sprintf("%d sessions a second", now-last)
 		last = now
 		return s
@@ -147,15 +140,12 @@ func (j *churnJob) result(elapsed, cpu time.Duration) *Result {
 	r := &Result{
 		Scenario:    fmt.Sprintf("sessions of %d echoes of %d bytes", j.opt.Messages, j.opt.Size),
 		Connections: j.opt.Connections, Elapsed: elapsed,
-		Count:    j.sum(func(c *churnCell) *atomic.Uint64 { return &c.sessions }),
-		Expected: j.sum(func(c *churnCell) *atomic.Uint64 { return &c.sent }),
-		Received: j.sum(func(c *churnCell) *atomic.Uint64 { return &c.received }),
-		Wrong:    j.sum(func(c *churnCell) *atomic.Uint64 { return &c.wrong }),
+		Count:    total(j.cells, func(c *churnCell) *atomic.Uint64 { return &c.sessions }),
+		Expected: total(j.cells, func(c *churnCell) *atomic.Uint64 { return &c.sent }),
+		Received: total(j.cells, func(c *churnCell) *atomic.Uint64 { return &c.received }),
+		Wrong:    total(j.cells, func(c *churnCell) *atomic.Uint64 { return &c.wrong }),
 	}
-	r.PerSecond = float64(r.Count) / elapsed.Seconds()
-	if r.Count > 0 {
-		r.CPU = float64(cpu.Nanoseconds()) / 1e3 / float64(r.Count)
-	}
+	r.rate(cpu)
 	j.crowd.fill(r)
 	return r
 }

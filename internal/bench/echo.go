@@ -91,17 +91,10 @@ func (j *echoJob) measure(ctx context.Context, clients []*client) (*Result, erro
 	return j.result(elapsed, cpu), nil
 }
 
-func (j *echoJob) sum(f func(*echoCell) *atomic.Uint64) (n uint64) {
-	for i := range j.cells {
-		n += f(&j.cells[i]).Load()
-	}
-	return n
-}
-
 func (j *echoJob) progress() func() string {
 	last := uint64(0)
 	return func() string {
-		now := j.sum(func(c *echoCell) *atomic.Uint64 { return &c.measured })
+		now := total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.measured })
 		s := fmt.Sprintf("%d connections, %d messages a second", j.crowd.live.Load(), now-last)
 		last = now
 		return s
@@ -111,7 +104,7 @@ func (j *echoJob) progress() func() string {
 // drain waits until every message has come back.
 func (j *echoJob) drain(wait time.Duration) {
 	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if j.sum(func(c *echoCell) *atomic.Uint64 { return &c.received }) >= j.sum(func(c *echoCell) *atomic.Uint64 { return &c.sent }) {
+		if total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.received }) >= total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.sent }) {
 			return
 		}
 	}
@@ -125,15 +118,12 @@ func (j *echoJob) result(elapsed, cpu time.Duration) *Result {
 	r := &Result{
 		Scenario:    fmt.Sprintf("echo of %d bytes, %d under way on each connection", j.opt.Size, j.opt.Inflight),
 		Connections: j.opt.Connections, Elapsed: elapsed, Latency: latency(h),
-		Count:    j.sum(func(c *echoCell) *atomic.Uint64 { return &c.measured }),
-		Expected: j.sum(func(c *echoCell) *atomic.Uint64 { return &c.sent }),
-		Received: j.sum(func(c *echoCell) *atomic.Uint64 { return &c.received }),
-		Wrong:    j.sum(func(c *echoCell) *atomic.Uint64 { return &c.wrong }),
+		Count:    total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.measured }),
+		Expected: total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.sent }),
+		Received: total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.received }),
+		Wrong:    total(j.cells, func(c *echoCell) *atomic.Uint64 { return &c.wrong }),
 	}
-	r.PerSecond = float64(r.Count) / elapsed.Seconds()
-	if r.Count > 0 {
-		r.CPU = float64(cpu.Nanoseconds()) / 1e3 / float64(r.Count)
-	}
+	r.rate(cpu)
 	j.crowd.fill(r)
 	return r
 }
@@ -153,6 +143,14 @@ func timed(ctx context.Context, o *Options, warmup time.Duration, count *atomic.
 	go watch(wctx, o.Progress, progress)
 	pause(ctx, o.Duration)
 	return m.read()
+}
+
+// total sums up a count of all loops' cells.
+func total[C any](cells []C, of func(*C) *atomic.Uint64) (n uint64) {
+	for i := range cells {
+		n += of(&cells[i]).Load()
+	}
+	return n
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -238,8 +238,5 @@ func (f *fanout) result(r *Result, cpu time.Duration) {
 		r.Wrong += c.faults.wrong
 	}
 	r.Latency = latency(h)
-	r.PerSecond = float64(r.Count) / r.Elapsed.Seconds()
-	if r.Count > 0 {
-		r.CPU = float64(cpu.Nanoseconds()) / 1e3 / float64(r.Count)
-	}
+	r.rate(cpu)
 }

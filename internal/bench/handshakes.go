@@ -57,10 +57,7 @@ func Handshake(ctx context.Context, o HandshakeOptions) (*Result, error) {
 	}
 	r := &Result{Scenario: "handshakes", Connections: o.Connections, Elapsed: elapsed, Count: j.joined.Load(),
 		Latency: latency(h), Expected: j.asked.Load(), Received: j.joined.Load()}
-	r.PerSecond = float64(r.Count) / elapsed.Seconds()
-	if r.Count > 0 {
-		r.CPU = float64(cpu.Nanoseconds()) / 1e3 / float64(r.Count)
-	}
+	r.rate(cpu)
 	c.fill(r)
 	return r, nil
 }

@@ -42,6 +42,14 @@ type Latency struct {
 	Max  float64 `json:"max_us"`
 }
 
+// rate works out what a second and each cost, from what was counted.
+func (r *Result) rate(cpu time.Duration) {
+	r.PerSecond = float64(r.Count) / r.Elapsed.Seconds()
+	if r.Count > 0 {
+		r.CPU = float64(cpu.Nanoseconds()) / 1e3 / float64(r.Count)
+	}
+}
+
 // Err tells whether what was expected and what came differ.
 func (r *Result) Err() error {
 	if r.Expected == r.Received && r.Wrong == 0 && r.Errors == 0 && r.inOrder() {
