@@ -125,8 +125,7 @@ func (s *source) ready() {
 	t := s.stream
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.opened {
-		t.opened = true
+	if t.attempt != nil {
 		t.attempt.from = t.plain.live()
 		close(t.attempt.done)
 		t.attempt = nil // its place in the log is for those who wait alone

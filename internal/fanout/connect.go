@@ -158,7 +158,7 @@ func (s *source) giveUp(err error) {
 	t := s.stream
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.opened {
+	if t.attempt == nil {
 		return
 	}
 	t.attempt.err = err

@@ -221,7 +221,7 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 		}
 		p := place{n: live}
 		s.mu.Lock()
-		if greet := &s.greeting; len(greet.messages) < s.route.Fanout.Greeting && s.opened {
+		if greet := &s.greeting; len(greet.messages) < s.route.Fanout.Greeting && s.attempt == nil {
 			p.n = min(p.n, greet.first) // it is under way
 		}
 		s.mu.Unlock()

@@ -53,8 +53,7 @@ type Stream struct {
 	name     atomic.Pointer[string] // the source's URL, as logs have it
 
 	mu       sync.Mutex // guards what follows
-	attempt  *attempt
-	opened   bool // the source has been connected once
+	attempt  *attempt   // nil once the source has been connected
 	derived  [forms]*derived
 	greeting greeting
 	over     *ending // the source has ended it
@@ -287,7 +286,7 @@ func (s *Stream) age() time.Duration {
 func (s *Stream) isOpen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.opened
+	return s.attempt == nil
 }
 
 // rename has the messages from the log's number at on be called by an epoch, or

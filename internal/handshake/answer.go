@@ -153,15 +153,21 @@ func parseFields(head []byte) (Header, error) {
 	lines := strings.Split(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n")
 	h := make(Header, len(lines))
 	for _, line := range lines[1:] {
-		name, value, ok := strings.Cut(line, ":")
-		value = trim(value)
-		if !ok || !isToken(name) || !isValue(value) {
+		name, value, ok := cutField(line)
+		if !ok {
 			return nil, ErrHead
 		}
 		name = canonical(name)
 		h[name] = append(h[name], value)
 	}
 	return h, nil
+}
+
+// cutField takes a field's line apart, if it keeps the rules.
+func cutField(line string) (name, value string, ok bool) {
+	name, value, ok = strings.Cut(line, ":")
+	value = trim(value)
+	return name, value, ok && isToken(name) && isValue(value)
 }
 
 // Append appends the 101 that the client gets: the proxy's accept for the

@@ -1,9 +1,6 @@
 package handshake
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // Plain tells whether a whole request head, blank line included, is that of an
 // upgrade which can be read in one way alone: GET, a path, HTTP/1.1, lines that
@@ -11,47 +8,41 @@ import (
 // else. Judge still has to look at it. What is not plain may be good all the
 // same; it is for a parser that knows all of HTTP.
 func Plain(head []byte) bool {
-	line, rest, _ := bytes.Cut(head, crlf)
-	if !plainLine(line) || !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+	first, fields, _ := strings.Cut(string(head), "\r\n")
+	fields, whole := strings.CutSuffix(fields, "\r\n\r\n")
+	if !whole || !plainLine(first) {
 		return false
 	}
 	hosts, upgrades := 0, 0
-	for {
-		line, rest, _ = bytes.Cut(rest, crlf)
-		if len(line) == 0 {
-			return hosts == 1 && upgrades == 1 && len(rest) == 0
-		}
-		name, value, ok := bytes.Cut(line, colon)
-		if !ok || !isToken(string(name)) || !isValue(string(value)) {
+	for line := range strings.SplitSeq(fields, "\r\n") {
+		name, value, ok := cutField(line)
+		if !ok {
 			return false
 		}
 		switch {
-		case equalFold(name, "Host"):
+		case strings.EqualFold(name, "Host"):
 			hosts++
-			if !plainHost(string(bytes.Trim(value, " \t"))) {
+			if !plainHost(value) {
 				return false
 			}
-		case equalFold(name, "Upgrade"):
+		case strings.EqualFold(name, "Upgrade"):
 			upgrades++
-		case equalFold(name, "Content-Length"), equalFold(name, "Transfer-Encoding"), equalFold(name, "Trailer"), equalFold(name, "Expect"):
+		case strings.EqualFold(name, "Content-Length"), strings.EqualFold(name, "Transfer-Encoding"), strings.EqualFold(name, "Trailer"), strings.EqualFold(name, "Expect"):
 			return false
 		}
 	}
+	return hosts == 1 && upgrades == 1
 }
 
-var crlf, colon = []byte("\r\n"), []byte(":")
-
-func equalFold(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
-
 // plainLine judges the request line: origin-form alone (RFC 9112, section 3.2.1).
-func plainLine(line []byte) bool {
-	target, ok := bytes.CutPrefix(line, []byte("GET /"))
+func plainLine(line string) bool {
+	target, ok := strings.CutPrefix(line, "GET /")
 	if !ok {
 		return false
 	}
-	target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	for _, c := range target {
-		if c <= ' ' || c >= 0x7F {
+	target, ok = strings.CutSuffix(target, " HTTP/1.1")
+	for i := 0; i < len(target); i++ {
+		if c := target[i]; c <= ' ' || c >= 0x7F {
 			return false
 		}
 	}

@@ -12,9 +12,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
-const (
-	maxTries = 3 // instances asked for one client
-)
+const maxTries = 3 // instances asked for one client
 
 var errInstanceGone = errors.New("the instance went down or was removed")
 

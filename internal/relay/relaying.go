@@ -106,9 +106,14 @@ func (s *session) afterwards(from, to *side, partial, edge bool) {
 	}
 	if to.conn.Full() {
 		from.conn.Pause()
-		if since, waits := to.conn.Stalled(); waits {
-			s.wake(since, s.route.Timeouts.Write)
-		}
+		s.awaitRoom(to)
+	}
+}
+
+// awaitRoom sets the clock of output that waits.
+func (s *session) awaitRoom(to *side) {
+	if since, waits := to.conn.Stalled(); waits {
+		s.wake(since, s.route.Timeouts.Write)
 	}
 }
 
@@ -216,9 +221,7 @@ func (s *session) pinged(payload []byte) {
 	}
 	ws.Mask(payload, s.client.in.Header.Key, 0)
 	s.inject(&s.client, ws.Header{Fin: true, Opcode: ws.Pong}, payload)
-	if since, waits := s.client.conn.Stalled(); waits {
-		s.wake(since, s.route.Timeouts.Write)
-	}
+	s.awaitRoom(&s.client)
 }
 
 // pingOf gives the number of the ping of ours that a pong answers, 0 for none:

@@ -103,15 +103,8 @@ func (rt *Route) forwardHeader(r *http.Request, p peer) http.Header {
 // edit removes and sets what the route says, and removes what an instance may
 // take for it.
 func (rt *Route) edit(h http.Header) {
-	ruled := make(map[string]bool, len(rt.cfg.Headers.Remove)+len(rt.cfg.Headers.Set))
-	for _, name := range rt.cfg.Headers.Remove {
-		ruled[http.CanonicalHeaderKey(name)] = true
-	}
-	for name := range rt.cfg.Headers.Set {
-		ruled[http.CanonicalHeaderKey(name)] = true
-	}
 	for name := range h {
-		if ruled[name] || ruled[handshake.ReadAs(name)] {
+		if rt.ruled[name] || rt.ruled[handshake.ReadAs(name)] {
 			delete(h, name)
 		}
 	}

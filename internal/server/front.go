@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -14,9 +15,9 @@ import (
 )
 
 // front meets clients before net/http does. A plain upgrade to a balanced route,
-// which is nearly all that comes, goes to its loop from here, at two thirds of
-// what it would cost to have net/http serve a request that it is then taken away
-// from. Everything else goes on to net/http with the bytes that were read: what
+// which is nearly all that comes, goes to its loop from here: it costs less
+// than to have net/http serve a request that it is then taken away from (ADR 9).
+// Everything else goes on to net/http with the bytes that were read: what
 // is not plain, what is refused, ordinary HTTP, fan-out.
 type front struct {
 	*gated
@@ -77,8 +78,6 @@ func (f *front) Close() error {
 	return err
 }
 
-func (f *front) wait() { f.wg.Wait() }
-
 // run accepts. An error is net/http's, which knows when to try again.
 func (f *front) run() {
 	defer f.wg.Done()
@@ -125,7 +124,7 @@ func (f *front) meet(c *conn) {
 // recovered ends what met a defect of ours, alone.
 func (f *front) recovered(c *conn) {
 	if v := recover(); v != nil {
-		f.server.cfg.Log.Error("panic", "err", v, "stack", string(debug.Stack()))
+		f.server.cfg.Log.Error("panic in a handshake; the connection is closed", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		c.Close()
 		c.left()
 	}

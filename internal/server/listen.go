@@ -67,7 +67,7 @@ func (s *Server) Serve(l net.Listener, cfg *config.Listener, certs *Certificates
 		}}
 	} else {
 		f := newFront(g)
-		defer f.wait()
+		defer f.wg.Wait()
 		in = f
 	}
 	err := s.http.Serve(in)

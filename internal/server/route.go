@@ -23,12 +23,19 @@ type Route struct {
 	relay    *relay.Route
 	balancer *upstream.Balancer
 	http     http.Handler
-	plain    *transports // behind http
+	plain    *transports     // behind http
+	ruled    map[string]bool // names of fields that the configuration sets or removes
 }
 
 // NewRoute makes a route of the balance mode.
 func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
-	rt := &Route{cfg: cfg, relay: r, balancer: b}
+	rt := &Route{cfg: cfg, relay: r, balancer: b, ruled: map[string]bool{}}
+	for _, name := range cfg.Headers.Remove {
+		rt.ruled[http.CanonicalHeaderKey(name)] = true
+	}
+	for name := range cfg.Headers.Set {
+		rt.ruled[http.CanonicalHeaderKey(name)] = true
+	}
 	if cfg.Origins != nil {
 		rt.origins = newOrigins(cfg.Origins)
 	}
