@@ -17,7 +17,7 @@ ARGS     ?=
 
 # go test, told by tools/report: failures in full, skips with their reasons. Not
 # from its cache, which does not see what a binary that a test starts was made of.
-GOTEST = $(REPORT) -skipped $(SKIPPED) go test -json -count 1 -timeout 15m
+GOTEST = $(REPORT) -skipped $(SKIPPED) go test -json -count 1 -timeout 8m
 
 # What no tag and no missing race detector changes is not run again: these
 # folders build or start the binary themselves, both ways.

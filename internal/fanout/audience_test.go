@@ -82,23 +82,41 @@ func (h *hall) lostTo(why string) uint64 {
 
 // doing is a task of the test's.
 type doing struct {
-	do   func()
-	done chan struct{}
+	do    func()
+	whole bool
+	done  chan struct{}
 }
 
-func (d *doing) Run(*loop.Loop) { defer func() { d.done <- struct{}{} }(); d.do() }
+func (d *doing) Run(*loop.Loop) {
+	defer func() { d.done <- struct{}{} }()
+	d.do()
+	d.whole = true
+}
 
-// on runs do on the loop.
-func (h *hall) on(do func()) {
-	d := &doing{do, make(chan struct{}, 1)}
+// task gives one that may be run again and again.
+func task(do func()) *doing { return &doing{do: do, done: make(chan struct{}, 1)} }
+
+// run has the loop do it. It may not call FailNow, which would end the loop's
+// goroutine: everything after would wait for ever.
+func (h *hall) run(d *doing) {
+	d.whole = false
 	h.loop.Post(d)
-	<-d.done
+	if <-d.done; !d.whole {
+		h.once.Do(func() {}) // there is no loop to close anything on
+		h.t.Fatal("a task on the loop did not come to its end")
+	}
 }
+
+// on runs do on the loop, once.
+func (h *hall) on(do func()) { h.run(task(do)) }
 
 // await waits for what comes by itself: a pass may have to rest.
-func (h *hall) await(is func() bool) {
-	for done := false; !done; runtime.Gosched() {
-		h.on(func() { done = is() })
+func (h *hall) await(what string, is func() bool) {
+	h.t.Helper()
+	for began, done := time.Now(), false; !done; runtime.Gosched() {
+		if h.on(func() { done = is() }); !done && time.Since(began) > time.Minute {
+			h.t.Fatalf("not within a minute: %s", what)
+		}
 	}
 }
 
@@ -182,9 +200,9 @@ func TestAnAudienceMayEndWhenItIsJudged(t *testing.T) {
 	h := newHall(t, config.Slow{Policy: "close", After: config.Lag{Bytes: 64 << 10}}, config.History{})
 	client, s := h.seat(plain, (*log).live)
 	h.say(make([]byte, 4<<20))
-	h.await(func() bool { return s.has(flagInside) && s.aud.blocked.first == s })
+	h.await("the client is behind, inside a message", func() bool { return s.has(flagInside) && s.aud.blocked.first == s })
 	h.say(make([]byte, 100<<10))
-	h.await(func() bool { return s.has(flagEnded) })
+	h.await("the client is cut off", func() bool { return s.has(flagEnded) })
 	if n, _ := io.Copy(io.Discard, client); n >= 4<<20 {
 		t.Errorf("the client got %d bytes", n)
 	}

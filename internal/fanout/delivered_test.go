@@ -36,10 +36,9 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 		payload := quote(0, "K", 100)
 		head := ws.AppendHeader(nil, ws.Header{Fin: true, Opcode: ws.Text, Length: uint64(len(payload))})
 		got := make([]byte, len(head)+len(payload))
-		d := &doing{func() { h.stream.append(head, payload); h.stream.publish() }, make(chan struct{}, 1)}
+		publish := task(func() { h.stream.append(head, payload); h.stream.publish() })
 		n := testing.AllocsPerRun(300, func() {
-			h.loop.Post(d)
-			<-d.done
+			h.run(publish)
 			for _, c := range clients {
 				if _, err := io.ReadFull(c, got); err != nil {
 					t.Fatal(err)
@@ -60,20 +59,18 @@ func TestAStalledDeliveryAllocatesNothing(t *testing.T) {
 	client, s := h.seat(plain, (*log).live)
 	total := int(h.stream.plain.live().bytes())
 	got := make([]byte, 3000)
-	again := &doing{func() {
+	again := task(func() {
 		if s.seat != writable || s.has(flagInside) {
 			t.Error("the client should have caught up")
 		}
 		s.at = h.stream.plain.start()
 		s.flush()
-	}, make(chan struct{}, 1)}
+	})
 	stalled := false
-	look := &doing{func() { stalled = stalled || s.full() }, make(chan struct{}, 1)}
+	look := task(func() { stalled = stalled || s.full() })
 	n := testing.AllocsPerRun(20, func() {
-		h.loop.Post(again)
-		<-again.done
-		h.loop.Post(look)
-		<-look.done
+		h.run(again)
+		h.run(look)
 		for left := total; left > 0; {
 			n, err := client.Read(got[:min(left, len(got))])
 			if err != nil {
@@ -81,8 +78,7 @@ func TestAStalledDeliveryAllocatesNothing(t *testing.T) {
 			}
 			left -= n
 		}
-		h.loop.Post(look) // behind what the loop hears of it
-		<-look.done
+		h.run(look) // behind what the loop hears of it
 	})
 	if n != 0 || !stalled {
 		t.Errorf("%v allocations for %d bytes to a client that stalls: %v", n, total, stalled)
