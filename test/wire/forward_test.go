@@ -137,6 +137,8 @@ func TestOrdinaryHTTP(t *testing.T) {
 		if _, body := client.WantAnswer("and answered", 200); body != "ok" {
 			t.Errorf("want ok, got %q", body)
 		}
+		leg.WantBytes("with its body", "2\r\nhi\r\n0\r\n\r\n")
+		leg.WantEOF("an idle connection is let go, before the instance does so under a request")
 		client.SendString(good + "\r\n")
 		ws := b.in.Accept(t, "the handshake has a connection of its own")
 		ws.SendString(testkit.Answer(ws.Head("the instance is asked")))
