@@ -115,7 +115,7 @@ func gather(t *testing.T, w way, browser bool) *gathering {
 		g.servers[name] = p
 		upstreams = append(upstreams, "ws://127.0.0.1:"+port)
 	}
-	g.base = strings.Replace(reach(t, w, upstreams, "--sticky-cookie", "sluice"), "ws", "http", 1)
+	g.base = strings.Replace(reach(t, w, upstreams, "--sticky-cookie", "sluice", "--policy", "round_robin"), "ws", "http", 1)
 	if w.tls {
 		g.ca = certificate(t).cert
 	}
