@@ -148,7 +148,9 @@ type Balance struct {
 	Pool         string
 	Policy       Policy
 	StickyCookie string // "" is off
+	Greeting     int    // messages that an instance sends unasked; keep: they are not shown again
 	Failover     Failover
+	Move         Move
 }
 
 // Policy names how an instance is chosen.
@@ -163,11 +165,37 @@ type HashKey struct {
 	Name string
 }
 
-// Failover says what becomes of a client whose instance is lost.
+// Failover says what becomes of a client whose instance is lost. What is
+// behind Codes is for client: keep.
 type Failover struct {
-	Client string        // close
-	Spread time.Duration // closes of one loss are spread over it
-	Codes  []uint16      // an instance's close codes that count as a loss
+	Client   string        // close or keep
+	Spread   time.Duration // closes of one loss are spread over it
+	Codes    []uint16      // an instance's close codes that count as a loss
+	State    string        // none or replay: what another instance must know of the session
+	Unproven string        // close, resend or drop: what becomes of messages that the lost instance may not have read
+	Hold     time.Duration // resend: what was proven read less than that ago is sent again too
+	Timeout  time.Duration // from the loss until another instance has the session
+	Buffer   int64         // bytes that are held of a direction; a longer message streams
+	Replay   Replay
+}
+
+// Keep tells whether the client outlives its instance.
+func (f *Failover) Keep() bool { return f.Client == "keep" }
+
+// Replay is how a session is made known to another instance.
+type Replay struct {
+	First   int           // so many of the client's first messages are sent again
+	Swallow int           // so many answers to them are not shown again
+	Timeout time.Duration // for these answers
+}
+
+// Move says how sessions leave an instance that is there: one that is drained,
+// or has more than its share.
+type Move struct {
+	Rate      float64       // sessions a second; 0: no bound
+	Quiet     time.Duration // keep: both ends are silent so long before a session moves
+	Deadline  time.Duration // of a drain; 0: none
+	Rebalance bool          // keep: sessions move to instances that join or come back
 }
 
 // Fanout is the mode that hands one source's stream to any number of clients.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -163,17 +162,23 @@ func (v value) balance(r *routeDraft) {
 	b, p := defaultBalance(), defaultPool()
 	before := len(v.src.errs)
 	inPlace := poolMembers(p)
+	var inFailover, inMove keys
 	keys := v.object(slices.Concat(
 		[]member{key("pool", parsed(&b.Pool, parseName))},
 		inPlace[:1],
 		[]member{
 			key("policy", func(v value) { v.policy(&b.Policy) }),
 			key("sticky", func(v value) { v.object(key("cookie", parsed(&b.StickyCookie, parseCookie))) }),
-			key("failover", func(v value) { v.failover(&b.Failover) }),
+			key("greeting", parsed(&b.Greeting, between(0, maxGreeting))),
+			key("failover", func(v value) { inFailover = v.failover(&b.Failover) }),
+			key("move", func(v value) { inMove = v.move(&b.Move) }),
 		},
 		inPlace[1:],
-		[]member{later("greeting"), later("move")},
 	)...)
+	if len(v.src.errs) == before {
+		b.checkKept(keys, inMove)
+		b.Failover.check(keys.or("failover", v.place), inFailover)
+	}
 	r.Balance, r.pool = b, keys.or("pool", v.place)
 	switch {
 	case keys.has("pool") && keys.has("upstreams"):
@@ -255,41 +260,4 @@ func parseHashKey(from, name string) (HashKey, error) {
 		name, err = parseCookie(name)
 	}
 	return HashKey{from, name}, err
-}
-
-func (v value) failover(f *Failover) {
-	v.object(
-		key("client", parsed(&f.Client, parseLost)),
-		key("spread", parsed(&f.Spread, offDuration)),
-		key("codes", list(&f.Codes, parseCode)),
-		later("timeout"),
-		later("buffer"),
-		later("state"),
-		later("unproven"),
-		later("hold"),
-		later("replay"),
-	)
-}
-
-// parseLost accepts what becomes of a client whose instance is lost.
-func parseLost(s string) (string, error) {
-	if s == "keep" {
-		return "", fmt.Errorf("keep is not in this version; write close")
-	}
-	return word("close")(s)
-}
-
-// parseCode accepts a close code that a server may send (RFC 6455, section
-// 7.4, and the IANA registry).
-func parseCode(s string) (uint16, error) {
-	n, err := strconv.Atoi(s)
-	switch {
-	case err != nil || !digits.MatchString(s) || n < 1000 || n > 4999:
-		return 0, fmt.Errorf("%q is not a close code; they are 1000 to 4999", s)
-	case n == 1004 || n >= 1016 && n < 3000:
-		return 0, fmt.Errorf("%d is reserved: nobody may send it", n)
-	case n == 1005 || n == 1006 || n == 1015:
-		return 0, fmt.Errorf("%d is never sent: it stands for a close without a code, a break, or a failure of TLS", n)
-	}
-	return uint16(n), nil
 }

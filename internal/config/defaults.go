@@ -74,6 +74,13 @@ func defaultBalance() *Balance {
 			Client: "close",
 			Spread: 2 * time.Second,
 			Codes:  []uint16{1001, 1012},
+
+			Unproven: "close",
+			Hold:     time.Second,
+			Timeout:  10 * time.Second,
+			Buffer:   64 << 10,
+			Replay:   Replay{Timeout: 2 * time.Second},
 		},
+		Move: Move{Rate: 20, Quiet: 250 * time.Millisecond, Deadline: time.Minute},
 	}
 }

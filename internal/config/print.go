@@ -137,7 +137,7 @@ func (p *printer) balance(b *Balance, pool *Pool) {
 	if pool.InPlace {
 		p.line(3, "health: %s", pool.Health.yaml())
 	}
-	p.line(3, "failover: {client: %s, spread: %v, codes: %s}", b.Failover.Client, b.Failover.Spread, codes(b.Failover.Codes))
+	p.failover(b)
 }
 
 func (pol Policy) yaml() string {
