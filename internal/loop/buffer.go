@@ -5,33 +5,38 @@ const (
 	readSize  = 64 << 10         // the most that one wake-up reads from one connection
 	inSize    = 2 * readSize     // the read buffer: kept bytes in front, then what is read
 	smallSize = 512              // a frame cut at the edge of a read
+	midSize   = 4 << 10          // messages that a session holds
 	bigSize   = readSize + 1<<10 // output that waits: one read and control frames
 	bigSpare  = 32               // big buffers that a loop keeps for later
+	midMost   = 256
 	smallMost = 256
 )
 
 // buffers lends byte slices that come back soon. It belongs to one loop.
-type buffers struct{ small, big [][]byte }
+type buffers struct{ small, mid, big [][]byte }
 
 // get gives an empty slice with room for n bytes.
 func (b *buffers) get(n int) []byte {
 	switch {
 	case n <= smallSize:
-		if k := len(b.small) - 1; k >= 0 {
-			p := b.small[k]
-			b.small = b.small[:k]
-			return p
-		}
-		return make([]byte, 0, smallSize)
+		return take(&b.small, smallSize)
+	case n <= midSize:
+		return take(&b.mid, midSize)
 	case n <= bigSize:
-		if k := len(b.big) - 1; k >= 0 {
-			p := b.big[k]
-			b.big = b.big[:k]
-			return p
-		}
-		return make([]byte, 0, bigSize)
+		return take(&b.big, bigSize)
 	}
 	return make([]byte, 0, n)
+}
+
+// take gives a spare, or a new one.
+func take(spare *[][]byte, size int) []byte {
+	k := len(*spare) - 1
+	if k < 0 {
+		return make([]byte, 0, size)
+	}
+	p := (*spare)[k]
+	*spare = (*spare)[:k]
+	return p
 }
 
 // put takes p back. Nobody may hold a part of it.
@@ -40,6 +45,10 @@ func (b *buffers) put(p []byte) {
 	case smallSize:
 		if len(b.small) < smallMost {
 			b.small = append(b.small, p[:0])
+		}
+	case midSize:
+		if len(b.mid) < midMost {
+			b.mid = append(b.mid, p[:0])
 		}
 	case bigSize:
 		if len(b.big) < bigSpare {
@@ -57,3 +66,14 @@ func (b *buffers) extend(p, more []byte) []byte {
 	b.put(p)
 	return append(q, more...)
 }
+
+// Extend gives p, which the loop has lent or which is nil, with more behind it.
+func (l *Loop) Extend(p, more []byte) []byte {
+	if len(more) == 0 {
+		return p
+	}
+	return l.lent.extend(p, more)
+}
+
+// Return takes back what Extend gave. Nobody may hold a part of it.
+func (l *Loop) Return(p []byte) { l.lent.put(p) }

@@ -52,13 +52,13 @@ func (s *session) checkLife(now time.Duration) {
 		s.blame(lastWord{reason: "frame too slow", side: "proxy", code: ws.CodePolicy})
 		s.fault(&s.client)
 		return
-	case s.tooSlow(&s.leg, now):
+	case s.tooSlow(s.leg, now):
 		s.lose("slow_frame", "the instance sent a frame too slowly", true)
 		return
 	case s.dead(&s.client, now):
 		s.clientGone(false, "the client does not answer pings")
 		return
-	case s.dead(&s.leg, now):
+	case s.dead(s.leg, now):
 		s.lose("no_pong", "the instance does not answer pings", true)
 		return
 	}
@@ -72,7 +72,7 @@ func (s *session) checkLife(now time.Duration) {
 		s.leave(lastWord{reason: "session too old", side: "proxy", code: ws.CodeRestart})
 	default:
 		s.duePing(&s.client, now)
-		s.duePing(&s.leg, now)
+		s.duePing(s.leg, now)
 	}
 }
 
@@ -130,8 +130,8 @@ func (s *session) duePing(x *side, now time.Duration) {
 
 // ping sends a ping of ours, at once or at the end of the frame under way.
 func (s *session) ping(x *side) {
-	other := &s.leg
-	if x == &s.leg {
+	other := s.leg
+	if x == s.leg {
 		other = &s.client
 	}
 	if x.wantPing = other.in.InFrame(); x.wantPing || x.sentClose {
@@ -150,7 +150,7 @@ func (s *session) ping(x *side) {
 // inject writes a control frame of our own to a side. The caller knows that
 // the side is between frames.
 func (s *session) inject(x *side, h ws.Header, payload []byte) {
-	if x == &s.leg {
+	if x == s.leg {
 		h.Masked, h.Key = true, s.loop().MaskKey()
 	}
 	x.conn.Write(ws.AppendFrame(s.loop().Scratch(), h, payload))
@@ -160,7 +160,7 @@ func (s *session) inject(x *side, h ws.Header, payload []byte) {
 // that to the latest tells how long it took.
 func (s *session) ponged(from *side, payload []byte) {
 	latest := s.pingOf(from, payload) == from.pingSeq
-	if from == &s.leg && from.pingSent != 0 && from.fairPing && latest {
+	if from == s.leg && from.pingSent != 0 && from.fairPing && latest {
 		s.inst.RTT(s.now() - from.pingSent)
 	}
 	from.pingSent = 0
@@ -181,7 +181,7 @@ func (s *session) checkWrites(now time.Duration) {
 			return
 		}
 		s.leg.conn.Abort()
-		s.settle(&s.leg)
+		s.settle(s.leg)
 	}
 }
 
@@ -199,7 +199,7 @@ func (s *session) nextDeadline(now time.Duration) time.Duration {
 		earlier(s.active, t.Idle)
 		earlier(s.started, t.Age)
 	}
-	for _, x := range [2]*side{&s.client, &s.leg} {
+	for _, x := range [2]*side{&s.client, s.leg} {
 		if since, waits := x.conn.Stalled(); waits && s.phase != opening {
 			earlier(max(since, 1), t.Write)
 		}

@@ -30,10 +30,10 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 		s.last = lastWord{reason: string(reason), side: s.name(from), code: code}
 	}
 	switch {
-	case from == &s.leg && s.phase == parting:
+	case from == s.leg && s.phase == parting:
 		s.closeLeg(code)
 		s.tellClient()
-	case from == &s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
+	case from == s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.closeLeg(code)
 		s.lose("going_away", "the instance goes away", false)
 	case from == &s.client && s.phase == lost:
@@ -139,7 +139,7 @@ func (s *session) lose(name, reason string, cut bool) {
 		return
 	}
 	if s.phase >= lost {
-		s.settle(&s.leg)
+		s.settle(s.leg)
 		return
 	}
 	s.leg.deaf = true
@@ -218,7 +218,7 @@ func (s *session) finish() {
 	s.client.conn.Resume()
 	s.leg.conn.Resume()
 	s.settle(&s.client)
-	s.settle(&s.leg)
+	s.settle(s.leg)
 }
 
 // settle takes the next step towards the end of one side. A server hangs up
@@ -230,7 +230,7 @@ func (s *session) settle(x *side) {
 	}
 	if x.conn.Live() {
 		_, waits := x.conn.Stalled()
-		nobodyLeft := s.client.gotEOF && s.leg.gotEOF || x == &s.leg && !s.client.conn.Live()
+		nobodyLeft := s.client.gotEOF && s.leg.gotEOF || x == s.leg && !s.client.conn.Live()
 		switch {
 		case x.gotEOF && !waits && (s.phase == refusing || x.sentClose || nobodyLeft):
 			x.conn.Close()
@@ -265,7 +265,7 @@ func (s *session) legEnded(name, reason string) {
 // awaited any longer, and can't (RFC 6455, section 5.5.1).
 func (s *session) answerFor(gone *side) {
 	switch {
-	case gone == &s.leg && s.client.gotClose && !s.client.sentClose:
+	case gone == s.leg && s.client.gotClose && !s.client.sentClose:
 		s.tellClient()
 	case gone == &s.client && s.leg.gotClose:
 		s.closeLeg(s.last.code)
@@ -319,7 +319,7 @@ func (s *session) giveUp(now time.Duration) {
 			s.leg.conn.Abort()
 		}
 	}
-	if s.answerFor(&s.leg); s.phase == ended {
+	if s.answerFor(s.leg); s.phase == ended {
 		return
 	}
 	if _, waits := s.client.conn.Stalled(); waits && s.client.conn.Live() && s.route.Timeouts.Write > 0 {

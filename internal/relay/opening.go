@@ -45,7 +45,9 @@ func (s *session) dial() {
 		Target: inst.Target(q.Target), Host: q.Pick.Host(inst, q.Host), Key: b.key, Header: q.Header,
 	})
 	b.answer = l.Now() + s.route.Timeouts.Handshake
-	s.leg = side{}
+	if len(b.tried) > 1 {
+		s.leg = &side{} // the loop may still know the last one
+	}
 	l.Dial(&s.leg.conn, s, q.Pick.Dial(inst), head)
 	s.until = min(l.Now()+s.route.Timeouts.Dial, b.answer)
 	l.Arm(&s.timer, s, s.until)
@@ -163,7 +165,7 @@ func (s *session) upgraded(head, rest []byte) (taken int) {
 	if len(rest) == 0 {
 		return 0
 	}
-	return s.relayFrom(&s.leg, &s.client, rest)
+	return s.relayFrom(s.leg, &s.client, rest)
 }
 
 // opened starts the clocks of an open session.

@@ -43,7 +43,7 @@ type Request struct {
 // Start takes the client over. All that can still go wrong is told to the
 // client by the session.
 func (r *Relay) Start(q *Request) {
-	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, begun: &beginning{req: q}}
+	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, leg: &side{}, begun: &beginning{req: q}}
 	s.client.in.Masked = true
 	r.group.Pick().Post((*starting)(s))
 }

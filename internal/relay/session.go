@@ -57,18 +57,19 @@ type session struct {
 	started time.Duration
 
 	// Owned by the loop.
-	client, leg side
-	inst        *upstream.Instance
-	begun       *beginning // what only the opening needs; nil afterwards
-	timer       loop.Timer
-	next, prev  *session      // the loop's sessions
-	active      time.Duration // when data last came, either way
-	until       time.Duration // the phase's deadline; 0 for none
-	tokens      limit.Bucket  // client messages
-	pings       limit.Bucket  // client pings
-	throttled   time.Duration // the client is not read until then; 0 for no such wait
-	last        lastWord
-	phase       phase
+	client     side
+	leg        *side // its Conn can't move in memory, so another leg is another side
+	inst       *upstream.Instance
+	begun      *beginning // what only the opening needs; nil afterwards
+	timer      loop.Timer
+	next, prev *session      // the loop's sessions
+	active     time.Duration // when data last came, either way
+	until      time.Duration // the phase's deadline; 0 for none
+	tokens     limit.Bucket  // client messages
+	pings      limit.Bucket  // client pings
+	throttled  time.Duration // the client is not read until then; 0 for no such wait
+	last       lastWord
+	phase      phase
 }
 
 // lastWord is what the client is told at the end, and who caused it.
@@ -81,9 +82,9 @@ type lastWord struct {
 // sides gives the side that c is, and the other one.
 func (s *session) sides(c *loop.Conn) (from, to *side) {
 	if c == &s.client.conn {
-		return &s.client, &s.leg
+		return &s.client, s.leg
 	}
-	return &s.leg, &s.client
+	return s.leg, &s.client
 }
 
 // loop gives the session's loop. It is valid once the client is attached.
@@ -145,7 +146,7 @@ func (s *session) Drained(c *loop.Conn) {
 func (s *session) Failed(c *loop.Conn, err error) {
 	from, _ := s.sides(c)
 	switch {
-	case s.phase == opening && from == &s.leg:
+	case s.phase == opening && from == s.leg:
 		s.legFailed(err)
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
