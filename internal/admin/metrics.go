@@ -39,6 +39,8 @@ type Metrics struct {
 	closes     *prometheus.CounterVec
 	dialErrors *prometheus.CounterVec
 	failovers  *prometheus.CounterVec
+	moves      *prometheus.CounterVec
+	unproven   *prometheus.CounterVec
 	lost       *prometheus.CounterVec
 	sources    *prometheus.CounterVec
 	delivery   prometheus.Histogram
@@ -59,7 +61,11 @@ func NewMetrics() *Metrics {
 			Help: "Instances that could not be reached, by reason; ephemeral_ports: every source port is in use."}, []string{"reason"}),
 	}
 	m.failovers = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_failovers_total",
-		Help: "Sessions that lost their instance, by reason and by what came of it; closed: the client was closed."}, []string{"route", "reason", "result"})
+		Help: "Sessions that lost their instance, by reason and by what came of it: kept, closed, or no_instance, timeout or refused where the client was to be kept."}, []string{"route", "reason", "result"})
+	m.moves = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_moves_total",
+		Help: "Sessions that went over to another instance while theirs was there, by reason."}, []string{"route", "reason"})
+	m.unproven = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_failover_messages_total",
+		Help: "Messages of clients that a lost instance may not have read, by what became of them: resent or dropped."}, []string{"route", "result"})
 	for _, reason := range []string{upstream.ReasonEphemeralPorts, upstream.ReasonRefused, upstream.ReasonTimeout, upstream.ReasonReset} {
 		m.dialErrors.WithLabelValues(reason)
 	}
@@ -70,7 +76,7 @@ func NewMetrics() *Metrics {
 	m.delivery = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_fanout_delivery_seconds",
 		Help:    "From a message's arrival to its last write to a loop's subscribers, those apart whose sockets were full.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}})
-	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.lost, m.sources, m.delivery,
+	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.moves, m.unproven, m.lost, m.sources, m.delivery,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -111,6 +117,14 @@ func codeLabel(code uint16) string {
 // Failover counts one. It implements relay.Observer.
 func (m *Metrics) Failover(route, reason, result string) {
 	m.failovers.WithLabelValues(route, reason, result).Inc()
+}
+
+// Moved counts one. It implements relay.Observer.
+func (m *Metrics) Moved(route, reason string) { m.moves.WithLabelValues(route, reason).Inc() }
+
+// Unproven counts messages. It implements relay.Observer.
+func (m *Metrics) Unproven(route, what string, messages uint64) {
+	m.unproven.WithLabelValues(route, what).Add(float64(messages))
 }
 
 // Lost counts messages. It implements fanout.Observer.

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/admin"
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/fanout"
+	"github.com/sluice-proxy/sluice/internal/keep"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
 	"github.com/sluice-proxy/sluice/internal/server"
@@ -139,12 +140,23 @@ func (a *App) balanceRoute(ctx context.Context, rc *config.Route, pools map[stri
 		pools[b.Pool] = p
 	}
 	rr := &relay.Route{
-		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover,
+		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover, Move: b.Move, Keep: keepRules(b),
 		Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.logOpen(), LogClose: a.logClose(),
 		Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Ended,
 	}
 	a.routes = append(a.routes, admin.Route{Name: rr.Name, Counters: rr.Counters})
 	return server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)), nil
+}
+
+// keepRules are those of a route whose clients are kept; nil for others.
+func keepRules(b *config.Balance) *keep.Rules {
+	f := &b.Failover
+	if !f.Keep() {
+		return nil
+	}
+	return &keep.Rules{
+		Unproven: f.Unproven, Hold: f.Hold, Buffer: int(f.Buffer), Greeting: b.Greeting, First: f.Replay.First, Swallow: f.Replay.Swallow,
+	}
 }
 
 func (a *App) fanoutRoute(rc *config.Route) (*server.Route, error) {
@@ -302,12 +314,16 @@ func (a *App) Started() time.Time { return a.started }
 // LogDrops implements admin.Source.
 func (a *App) LogDrops() uint64 { return a.lines.drops.Load() }
 
+// downDeadline is how long a session of an instance that is down waits for a
+// moment of silence.
+const downDeadline = 5 * time.Second
+
 // watcher moves sessions when instances change.
 type watcher App
 
 // InstanceDown implements upstream.Observer.
 func (w *watcher) InstanceDown(i *upstream.Instance, _ string) {
-	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance is down", Failover: true})
+	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance is down", Failover: true, Move: "down", Deadline: downDeadline})
 }
 
 // InstanceUp implements upstream.Observer.
@@ -316,5 +332,5 @@ func (w *watcher) InstanceUp(*upstream.Instance) {}
 // InstanceRemoved implements upstream.Observer.
 func (w *watcher) InstanceRemoved(i *upstream.Instance) {
 	w.server.Forget(i)
-	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance was removed", Failover: true})
+	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance was removed", Failover: true, Move: "removed", Deadline: downDeadline})
 }

@@ -93,3 +93,57 @@ func appendField(b []byte, name, value string) []byte {
 	b = append(b, value...)
 	return append(b, "\r\n"...)
 }
+
+// Saved is a request that may have to be made again, to another instance. It is
+// read-only.
+type Saved struct {
+	text                   string // target, host, subprotocol, and the fields as they go
+	target, host, protocol uint16 // their lengths
+}
+
+// Save keeps a request of the client's that was answered with a subprotocol, or
+// "": the only one that may be offered again.
+func Save(f *Forward, protocol string) Saved {
+	b := make([]byte, 0, 512)
+	b = append(b, f.Target...)
+	b = append(b, f.Host...)
+	b = append(b, protocol...)
+	b = appendFields(b, f.Header)
+	return Saved{string(b), uint16(len(f.Target)), uint16(len(f.Host)), uint16(len(protocol))}
+}
+
+// Target is the client's path and query.
+func (s *Saved) Target() string { return s.text[:s.target] }
+
+// Host is the client's.
+func (s *Saved) Host() string { return s.text[s.target:][:s.host] }
+
+func (s *Saved) rest() (protocol, fields string) {
+	rest := s.text[s.target+s.host:]
+	return rest[:s.protocol], rest[s.protocol:]
+}
+
+// Offer is what is asked for: the subprotocol that was agreed on, and no
+// extension.
+func (s *Saved) Offer() *Offer {
+	o := &Offer{}
+	if p, _ := s.rest(); p != "" {
+		o.Protocols = []string{p}
+	}
+	return o
+}
+
+// Fits tells whether a new answer is what the client was told.
+func (s *Saved) Fits(a *Answer) bool {
+	p, _ := s.rest()
+	return a.Protocol == p && !a.Deflate
+}
+
+// Append appends the request once more; Header of f goes in front of what was
+// saved.
+func (s *Saved) Append(b []byte, f *Forward) []byte {
+	b = s.Offer().AppendRequest(b, f)
+	_, fields := s.rest()
+	b = append(b[:len(b)-2], fields...)
+	return append(b, "\r\n"...)
+}

@@ -27,9 +27,7 @@ func (s *session) Expire(now time.Duration) time.Duration {
 	}
 	if s.throttled != 0 && now >= s.throttled {
 		s.throttled = 0
-		if !s.leg.conn.Full() {
-			s.client.conn.Resume()
-		}
+		s.readClient()
 	}
 	if s.until != 0 && now >= s.until {
 		s.due(now)
@@ -38,6 +36,9 @@ func (s *session) Expire(now time.Duration) time.Duration {
 		s.checkLife(now)
 	}
 	s.checkWrites(now)
+	if s.kept != nil && s.phase != opening && s.phase < parting {
+		s.keepClock(now)
+	}
 	if s.phase == ended {
 		return 0
 	}
@@ -58,7 +59,7 @@ func (s *session) checkLife(now time.Duration) {
 	case s.dead(&s.client, now):
 		s.clientGone(false, "the client does not answer pings")
 		return
-	case s.dead(s.leg, now):
+	case s.dead(s.leg, now), s.unproven(now):
 		s.lose("no_pong", "the instance does not answer pings", true)
 		return
 	}
@@ -130,40 +131,56 @@ func (s *session) duePing(x *side, now time.Duration) {
 
 // ping sends a ping of ours, at once or at the end of the frame under way.
 func (s *session) ping(x *side) {
-	other := s.leg
-	if x == s.leg {
-		other = &s.client
-	}
-	if x.wantPing = other.in.InFrame(); x.wantPing || x.sentClose {
+	if x.wantPing = s.inside(x); x.wantPing || x.sentClose {
 		return
 	}
+	x.conn.Write(s.appendPing(s.loop().Scratch(), x))
+}
+
+// appendPing appends a ping of ours that is about to be sent. The clock of one
+// that is out runs on: a later one is no reason to wait longer.
+func (s *session) appendPing(b []byte, x *side) []byte {
 	x.pingSeq++
+	if s.kept != nil && x == s.leg {
+		s.kept.Ping(x.pingSeq, s.now())
+	}
 	var payload [8]byte
 	binary.BigEndian.PutUint64(payload[:], s.secret+uint64(x.pingSeq))
-	_, waits := x.conn.Stalled()
-	x.fairPing = !waits
-	x.pingSent = s.now()
-	s.inject(x, ws.Header{Fin: true, Opcode: ws.Ping}, payload[:])
-	s.wake(x.pingSent, s.route.Timeouts.Pong)
+	if x.pingSent == 0 || x.heard >= x.pingSent {
+		_, waits := x.conn.Stalled()
+		x.fairPing = !waits
+		x.pingSent = s.now()
+		s.wake(x.pingSent, s.route.Timeouts.Pong)
+	}
+	return s.appendControl(b, x, ws.Ping, payload[:])
 }
 
 // inject writes a control frame of our own to a side. The caller knows that
 // the side is between frames.
-func (s *session) inject(x *side, h ws.Header, payload []byte) {
-	if x == s.leg {
+func (s *session) inject(x *side, op ws.Opcode, payload []byte) {
+	x.conn.Write(s.appendControl(s.loop().Scratch(), x, op, payload))
+}
+
+func (s *session) appendControl(b []byte, x *side, op ws.Opcode, payload []byte) []byte {
+	h := ws.Header{Fin: true, Opcode: op}
+	if x != &s.client {
 		h.Masked, h.Key = true, s.loop().MaskKey()
 	}
-	x.conn.Write(ws.AppendFrame(s.loop().Scratch(), h, payload))
+	return ws.AppendFrame(b, h, payload)
 }
 
 // ponged is the answer to a ping of ours. A later one settles the earlier; only
 // that to the latest tells how long it took.
 func (s *session) ponged(from *side, payload []byte) {
-	latest := s.pingOf(from, payload) == from.pingSeq
+	seq := s.pingOf(from, payload)
+	latest := seq == from.pingSeq
 	if from == s.leg && from.pingSent != 0 && from.fairPing && latest {
 		s.inst.RTT(s.now() - from.pingSent)
 	}
 	from.pingSent = 0
+	if s.kept != nil && from == s.leg {
+		s.proved(seq)
+	}
 }
 
 // checkWrites ends a side whose output has not moved for too long.
@@ -195,6 +212,9 @@ func (s *session) nextDeadline(now time.Duration) time.Duration {
 	}
 	t := &s.route.Timeouts
 	earlier(s.throttled, 1)
+	if s.kept != nil && s.phase != opening && s.phase < parting {
+		earlier(s.keepNext(), 1)
+	}
 	if s.phase == open {
 		earlier(s.active, t.Idle)
 		earlier(s.started, t.Age)

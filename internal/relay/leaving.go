@@ -30,11 +30,15 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 		s.last = lastWord{reason: string(reason), side: s.name(from), code: code}
 	}
 	switch {
+	case from == s.leg && s.changes():
+		s.last = lastWord{}
+		s.changeOver()
 	case from == s.leg && s.phase == parting:
 		s.closeLeg(code)
 		s.tellClient()
 	case from == s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.closeLeg(code)
+		s.inst.GoingAway()
 		s.lose("going_away", "the instance goes away", false)
 	case from == &s.client && s.phase == lost:
 		s.tellClient()
@@ -62,7 +66,7 @@ func (s *session) closeLeg(code uint16) {
 	if !s.leg.conn.Live() || s.leg.sentClose {
 		return
 	}
-	if s.client.in.InFrame() {
+	if s.inside(s.leg) {
 		s.leg.conn.Abort()
 		return
 	}
@@ -79,10 +83,19 @@ func (s *session) schedule(w *Leaving) {
 	}
 	at := s.now() + s.someOf(spread)
 	switch {
+	case s.kept != nil && w.Move != "" && (s.phase == open || s.phase == resuming):
+		s.scheduleMove(w, at)
+		return
 	case s.phase == opening && w.Instance != nil:
 		s.legFailed(errInstanceGone)
 	case s.phase == opening:
 		s.refuse(503, "going_away", w.Reason)
+	case s.phase == resuming && w.Instance != nil:
+		return // it has left already
+	case s.phase == resuming:
+		s.dropRelief()
+		s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
+		s.phase, s.until = lost, at
 	case s.phase == lost:
 		s.until = min(s.until, at)
 	case s.phase == open || s.phase == scheduled:
@@ -104,6 +117,7 @@ func (s *session) someOf(spread time.Duration) time.Duration {
 // leave ends the session in good order: the instance is told 1001, what it
 // still says is relayed, then the client is told w.
 func (s *session) leave(w lastWord) {
+	s.dropRelief()
 	s.blame(w)
 	s.closeLeg(ws.CodeGoingAway)
 	if !s.leg.conn.Live() || s.leg.gotClose {
@@ -142,13 +156,20 @@ func (s *session) lose(name, reason string, cut bool) {
 		s.settle(s.leg)
 		return
 	}
+	if s.kept != nil && s.phase != resuming {
+		err := s.resume(name)
+		if err == nil {
+			return
+		}
+		reason += ": " + err.Error()
+	}
 	s.leg.deaf = true
 	s.route.Observe.Failover(s.route.Name, name, "closed")
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
-	if s.leg.in.InMessage() {
+	if s.insideMessage() {
 		s.last.code = ws.CodeInternal
 	}
-	if s.leg.in.InFrame() {
+	if s.inside(&s.client) {
 		s.tellClient()
 		return
 	}
@@ -194,7 +215,7 @@ func (s *session) fault(from *side) {
 func (s *session) tellClient() {
 	switch {
 	case !s.client.conn.Live():
-	case s.leg.in.InFrame() && !s.client.sentClose:
+	case s.inside(&s.client) && !s.client.sentClose:
 		s.last.code = 0
 		s.client.sentClose, s.client.deaf = true, true
 	case !s.client.sentClose:
@@ -211,6 +232,7 @@ func (s *session) finish() {
 		return
 	}
 	if s.phase != closing {
+		s.dropRelief()
 		s.phase = closing
 		s.until = s.now() + max(s.route.Timeouts.Close, time.Millisecond)
 		s.loop().Arm(&s.timer, s, s.until)

@@ -160,6 +160,9 @@ func (s *session) upgraded(head, rest []byte) (taken int) {
 	s.inst.Reached()
 	s.client.conn.Write(answer.Append(nil, q.Offer, extra...))
 	s.client.in.Deflate, s.leg.in.Deflate = answer.Deflate, answer.Deflate
+	if s.route.Keep != nil {
+		s.keepSession(answer.Protocol)
+	}
 	s.opened()
 	s.client.conn.Resume()
 	if len(rest) == 0 {

@@ -43,6 +43,9 @@ type Request struct {
 // Start takes the client over. All that can still go wrong is told to the
 // client by the session.
 func (r *Relay) Start(q *Request) {
+	if q.Route.Keep != nil { // what is sent again must not depend on what was sent before
+		q.Offer.Deflate = nil
+	}
 	s := &session{relay: r, route: q.Route, id: q.ID, addr: q.Addr, leg: &side{}, begun: &beginning{req: q}}
 	s.client.in.Masked = true
 	r.group.Pick().Post((*starting)(s))
@@ -99,6 +102,12 @@ type Leaving struct {
 	Spread   time.Duration // over which they are told; each at a time of its own
 	// Failover has the route's own spread used instead of Spread.
 	Failover bool
+	// Move says why kept sessions move to another instance instead; "": they
+	// end too.
+	Move string
+	// Deadline is from when on a kept session moves even though its instance
+	// is not silent; 0: never.
+	Deadline time.Duration
 }
 
 // Leave ends sessions: their instances are told 1001, and what these still

@@ -14,15 +14,13 @@ import (
 // Fast path: no allocation, one write for all whole frames and what is there of
 // the last one.
 func (s *session) relayFrom(from, to *side, p []byte) int {
-	run, at := 0, 0 // p[run:at] is judged and goes on
-	var messages uint64
+	w := stretch{from: from, to: to, p: p}
 	waiting, edge := false, false // edge: a frame has ended
-	for at < len(p) && !waiting {
+	for w.at < len(p) && !waiting {
 		before := from.in
-		piece, err := from.in.Next(p[at:])
+		piece, err := from.in.Next(p[w.at:])
 		if err != nil {
-			s.send(to, p[run:at])
-			s.count(from, messages, at)
+			s.halt(&w)
 			s.violated(from, err)
 			return len(p)
 		}
@@ -35,8 +33,7 @@ func (s *session) relayFrom(from, to *side, p []byte) int {
 				switch s.judge(from) {
 				case stop:
 					from.in = before // the frame does not go on: to is at a boundary
-					s.send(to, p[run:at])
-					s.count(from, messages, at)
+					s.halt(&w)
 					s.fault(from)
 					return len(p)
 				case wait:
@@ -45,30 +42,99 @@ func (s *session) relayFrom(from, to *side, p []byte) int {
 					continue
 				}
 			}
-			if piece.End && from.in.MessageEnd() {
-				messages++
-			}
-			at += piece.N
+			s.walked(&w, piece)
 			edge = edge || piece.End
 		case ws.Control:
-			frame := p[at : at+piece.N]
-			at += piece.N
+			frame := p[w.at : w.at+piece.N]
 			edge = edge || !from.in.InFrame()
 			if s.passes(from, frame, piece.Head) {
+				s.passed(&w, frame, piece.Head)
 				continue
 			}
-			s.send(to, p[run:at-piece.N])
-			run = at
+			s.flush(&w)
+			w.skip(piece.N)
 			if s.control(from, to, frame, piece.Head); from.deaf {
-				s.count(from, messages, at)
+				s.count(from, w.messages, w.at)
 				return len(p)
 			}
 		}
 	}
-	s.send(to, p[run:at])
-	s.count(from, messages, at)
-	s.afterwards(from, to, at < len(p), edge)
-	return at
+	s.flush(&w)
+	s.count(from, w.messages, w.at)
+	s.afterwards(from, to, w.at < len(p), edge)
+	return w.at
+}
+
+// stretch is bytes of one side that are walked: those from run to at are judged
+// and have yet to go on; the last message that ends in them ends at whole.
+type stretch struct {
+	from, to         *side
+	p                []byte
+	run, whole, at   int
+	messages, handed uint64 // that have ended, and of them gone on
+}
+
+// skip passes over bytes that do not go on. All before them has.
+func (w *stretch) skip(n int) {
+	w.at += n
+	w.run, w.whole = w.at, w.at
+}
+
+// walked takes a piece of a data frame.
+func (s *session) walked(w *stretch, piece ws.Piece) {
+	ends := piece.End && w.from.in.MessageEnd()
+	if s.skips(w.from) {
+		s.flush(w)
+		if w.skip(piece.N); ends {
+			s.kept.Skip--
+		}
+		return
+	}
+	if w.at += piece.N; !ends {
+		return
+	}
+	w.whole = w.at
+	if w.messages++; s.holds(w.from) {
+		s.flush(w)
+	}
+}
+
+// passed takes a control frame that goes on as it came: with its neighbours, or
+// past a message that is held.
+func (s *session) passed(w *stretch, frame []byte, head int) {
+	if s.kept == nil {
+		w.at += len(frame)
+		return
+	}
+	s.flush(w)
+	w.skip(len(frame))
+	s.crossing(w.from, frame, head)
+	s.send(w.to, frame)
+}
+
+// halt sends on what was judged before something that ends the session.
+func (s *session) halt(w *stretch) {
+	n := w.at
+	s.flush(w)
+	s.count(w.from, w.messages, n)
+}
+
+// flush sends on what is judged.
+//
+// Keeping the client differs from streaming here: a kept session's messages go
+// on when they are whole.
+func (s *session) flush(w *stretch) {
+	p, whole, n := w.p[w.run:w.at], max(w.whole-w.run, 0), int(w.messages-w.handed)
+	w.run, w.handed = w.at, w.messages
+	switch {
+	case s.kept == nil:
+		s.send(w.to, p)
+	case len(p) == 0:
+	case w.from == s.leg:
+		s.toClient(p, whole, n)
+	default:
+		s.toInstance(p, whole, n)
+	}
 }
 
 // send writes to a side that may still be told things.
@@ -87,7 +153,9 @@ func (s *session) count(from *side, messages uint64, n int) {
 	from.bytes += uint64(n)
 	from.messages += messages
 	s.route.Counters.Count(s.loop(), d, messages, uint64(n))
-	s.inst.Traffic(s.loop().Index, messages, uint64(n))
+	if s.inst != nil {
+		s.inst.Traffic(s.loop().Index, messages, uint64(n))
+	}
 }
 
 // afterwards keeps the clocks and the back-pressure: partial tells that a
@@ -101,12 +169,15 @@ func (s *session) afterwards(from, to *side, partial, edge bool) {
 		from.frameAt = s.now()
 		s.wake(from.frameAt, s.route.Timeouts.Frame)
 	}
-	if to.wantPing && !from.in.InFrame() {
+	if to.wantPing && !s.inside(to) {
 		s.ping(to)
 	}
 	if to.conn.Full() {
 		from.conn.Pause()
 		s.awaitRoom(to)
+	}
+	if s.kept != nil && from == &s.client && s.kept.Full(s.route.Keep) {
+		from.conn.Pause()
 	}
 }
 
@@ -216,11 +287,11 @@ func (s *session) pinged(payload []byte) {
 		s.fault(&s.client)
 		return
 	}
-	if s.leg.in.InFrame() || s.client.sentClose || s.client.conn.Full() {
+	if s.inside(&s.client) || s.client.sentClose || s.client.conn.Full() {
 		return
 	}
 	ws.Mask(payload, s.client.in.Header.Key, 0)
-	s.inject(&s.client, ws.Header{Fin: true, Opcode: ws.Pong}, payload)
+	s.inject(&s.client, ws.Pong, payload)
 	s.awaitRoom(&s.client)
 }
 

@@ -10,12 +10,16 @@ func (s *session) end() {
 	if s.phase == ended {
 		return
 	}
+	s.dropRelief()
 	s.phase = ended
 	l := s.loop()
 	l.Disarm(&s.timer)
 	s.relay.fleet[l.Index].remove(s)
 	if s.begun == nil {
 		s.report()
+	}
+	if s.kept != nil {
+		s.kept.Release(l)
 	}
 	s.route.Ended(s.addr)
 	if s.inst != nil { // the last: whoever sees that it is gone may take its place
@@ -48,8 +52,12 @@ func (s *session) report() {
 	if s.last.code != 0 {
 		code = strconv.Itoa(int(s.last.code))
 	}
+	instance := "none"
+	if s.inst != nil {
+		instance = s.inst.Name()
+	}
 	s.route.Log.Info("session close", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name,
-		"instance", s.inst.Name(), "client", s.addr.String(), "duration", (l.Now() - s.started).Round(time.Millisecond),
+		"instance", instance, "client", s.addr.String(), "duration", (l.Now() - s.started).Round(time.Millisecond),
 		"client_messages", s.client.messages, "client_bytes", s.client.bytes,
 		"upstream_messages", s.leg.messages, "upstream_bytes", s.leg.bytes,
 		"closed_by", s.last.side, "code", code, "reason", s.last.reason)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/keep"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
@@ -18,6 +19,8 @@ type Route struct {
 	Timeouts config.Timeouts
 	Limits   config.RouteLimits
 	Failover config.Failover
+	Move     config.Move
+	Keep     *keep.Rules // nil: a client whose instance is lost is closed
 	Log      *slog.Logger
 	Complain *upstream.Complaints
 	LogOpen  bool
@@ -40,6 +43,11 @@ type Observer interface {
 	Closed(route, side string, code uint16)
 	// Failover tells why a session lost its instance, and what came of it.
 	Failover(route, reason, result string)
+	// Moved tells why a session has left an instance that was there.
+	Moved(route, reason string)
+	// Unproven tells what became of messages that a lost instance may not
+	// have read: resent or dropped.
+	Unproven(route, what string, messages uint64)
 	// DialError tells why an instance could not be reached.
 	DialError(reason string)
 }

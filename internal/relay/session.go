@@ -17,6 +17,7 @@ const (
 	opening   phase = iota // dialling, or waiting for the instance's answer
 	refusing               // an HTTP refusal is under way to the client
 	open                   // frames are relayed
+	resuming               // the leg is gone and another instance is asked; the client waits
 	scheduled              // open, and to be ended at a time already chosen
 	parting                // the instance was told 1001; what it still says is relayed
 	lost                   // the leg is gone; the client will be closed at its time
@@ -61,6 +62,7 @@ type session struct {
 	leg        *side // its Conn can't move in memory, so another leg is another side
 	inst       *upstream.Instance
 	begun      *beginning // what only the opening needs; nil afterwards
+	kept       *kept      // what keeping the client needs; nil where it is not kept
 	timer      loop.Timer
 	next, prev *session      // the loop's sessions
 	active     time.Duration // when data last came, either way
@@ -87,6 +89,11 @@ func (s *session) sides(c *loop.Conn) (from, to *side) {
 	return s.leg, &s.client
 }
 
+// relieves tells whether c is another leg's, which has yet to take over.
+func (s *session) relieves(c *loop.Conn) bool {
+	return s.kept != nil && s.kept.relief != nil && s.kept.relief.leg != nil && c == &s.kept.relief.leg.conn
+}
+
 // loop gives the session's loop. It is valid once the client is attached.
 func (s *session) loop() *loop.Loop { return s.client.conn.Loop() }
 
@@ -94,10 +101,13 @@ func (s *session) now() time.Duration { return s.loop().Now() }
 
 // Data relays what came, or treats it as the phase asks.
 func (s *session) Data(c *loop.Conn, p []byte) int {
+	if s.relieves(c) {
+		return s.reliefData(p)
+	}
 	from, to := s.sides(c)
 	from.heard = s.now()
 	switch {
-	case s.phase == opening && from == &s.client:
+	case (s.phase == opening || s.phase == resuming) && from == &s.client:
 		c.Pause() // what follows the request waits for the answer
 		return 0
 	case s.phase == opening:
@@ -110,6 +120,10 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 
 // EOF is a peer's last byte.
 func (s *session) EOF(c *loop.Conn) {
+	if s.relieves(c) {
+		s.reliefFailed(upstream.ErrHungUp)
+		return
+	}
 	from, to := s.sides(c)
 	from.gotEOF = true
 	from.heard = s.now()
@@ -120,6 +134,10 @@ func (s *session) EOF(c *loop.Conn) {
 		s.hungUp()
 	case s.phase == lost && from == &s.client:
 		s.tellClient()
+	case s.phase == resuming && from == &s.client:
+		s.clientGone(false, "the client hung up")
+	case s.changes() && from == s.leg:
+		s.changeOver()
 	case s.phase == refusing || s.phase >= lost || from.gotClose || from.sentClose && from == &s.client:
 		s.answerFor(from)
 		s.settle(from)
@@ -133,8 +151,13 @@ func (s *session) EOF(c *loop.Conn) {
 
 // Drained lets the other side be read again.
 func (s *session) Drained(c *loop.Conn) {
+	if s.relieves(c) {
+		return
+	}
 	to, from := s.sides(c)
-	if from.conn.Live() && !(from == &s.client && s.throttled != 0) && s.phase != opening {
+	if from == &s.client {
+		s.readClient()
+	} else if s.phase != opening {
 		from.conn.Resume()
 	}
 	if s.phase != open {
@@ -144,6 +167,10 @@ func (s *session) Drained(c *loop.Conn) {
 
 // Failed is the end of a connection that nobody ended in good order.
 func (s *session) Failed(c *loop.Conn, err error) {
+	if s.relieves(c) {
+		s.reliefFailed(err)
+		return
+	}
 	from, _ := s.sides(c)
 	switch {
 	case s.phase == opening && from == s.leg:
@@ -152,6 +179,8 @@ func (s *session) Failed(c *loop.Conn, err error) {
 		s.abandon()
 	case from == &s.client:
 		s.clientGone(loop.IsReset(err), "the client's connection broke")
+	case s.changes():
+		s.changeOver()
 	case s.phase >= lost || s.leg.gotClose:
 		s.answerFor(from)
 		s.settle(from)

@@ -80,6 +80,24 @@ func (c *Choice) Instance(tried []*Instance) (*Instance, error) {
 	return members[k].Instance, nil
 }
 
+// This is Instance for one that is chosen already.
+func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
+	b := c.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	members := *b.pool.members.Load()
+	if err := b.snapshot(members, tried); err != nil {
+		return nil, err
+	}
+	for k, m := range members {
+		if m.Instance == i && b.cs[k].Usable {
+			i.acquire()
+			return i, nil
+		}
+	}
+	return nil, ErrTried
+}
+
 // snapshot fills b.cs from the members. Instances that could not be reached a
 // moment ago are usable only when no other is. It tells why none is.
 func (b *Balancer) snapshot(members []member, tried []*Instance) error {

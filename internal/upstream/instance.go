@@ -19,6 +19,7 @@ import (
 
 const (
 	avoidFor    = time.Second            // after an instance could not be reached, others are asked first
+	goingFor    = 3 * time.Second        // so they are after it told a session that it goes away
 	rampOver    = 100                    // sessions until one that has come back is trusted with its share
 	rttFresh    = 100 * time.Millisecond // a round-trip time is measured at least that often while sessions open
 	notRamping  = -1
@@ -156,6 +157,13 @@ func (i *Instance) Unreachable(err error) {
 		i.avoid.Store(int64(i.set.now() + avoidFor))
 	}
 }
+
+// GoingAway tells that the instance has ended a session because it ends itself:
+// others are asked first until it has gone, or has turned out to stay.
+func (i *Instance) GoingAway() { i.avoid.Store(int64(i.set.now() + goingFor)) }
+
+// Usable tells whether sessions may stay on the instance.
+func (i *Instance) Usable() bool { return i.Up() }
 
 // Reached tells that the instance has answered.
 func (i *Instance) Reached() {

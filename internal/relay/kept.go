@@ -1,0 +1,168 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/keep"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// kept is what a session has whose client outlives its instance
+// (failover.client: keep).
+type kept struct {
+	keep.State
+	pick   *upstream.Choice
+	asked  handshake.Saved
+	ping   []byte  // the client's latest that the leg has yet to answer, plain; nil: none
+	relief *relief // another leg, on its way to take the session over; nil: none
+	plan   *plan   // to move, while the instance is there; nil: none
+
+	clientSpoke, legSpoke time.Duration // when the latest data of each came
+	resumes               uint32        // legs that were asked for after the first
+}
+
+// keepSession notes what another instance would have to be asked.
+func (s *session) keepSession(protocol string) {
+	q := s.begun.req
+	s.kept = &kept{pick: q.Pick, asked: handshake.Save(&handshake.Forward{Target: q.Target, Host: q.Host, Header: q.Header}, protocol)}
+}
+
+// toClient sends what has come from the instance.
+func (s *session) toClient(p []byte, whole, n int) {
+	k := s.kept
+	k.legSpoke = s.now()
+	held, on := k.ToClient(s.route.Keep, s.loop(), p, whole, n)
+	s.send(&s.client, held)
+	s.send(&s.client, on)
+	s.loop().Return(held)
+}
+
+// toInstance sends what has come from the client, and a ping behind it now and
+// then whose pong proves that it was read.
+func (s *session) toInstance(p []byte, whole, n int) {
+	k, l := s.kept, s.loop()
+	if s.leg.sentClose || !s.leg.conn.Live() {
+		return // nobody is there to have it
+	}
+	k.clientSpoke = s.now()
+	held, on := k.ToInstance(s.route.Keep, l, p, whole, n, s.now())
+	if n > 0 && !k.Up.Streams && k.Rides(s.route.Keep, s.now()) {
+		// One write: the instance's answers then come together, too.
+		held = l.Extend(held, on)
+		on = s.appendPing(l.Scratch(), s.leg)
+		held, on = l.Extend(held, on), nil
+	}
+	s.send(s.leg, held)
+	s.send(s.leg, on)
+	l.Return(held)
+	if at := k.Next(s.route.Keep); at != 0 {
+		l.Arm(&s.timer, s, at)
+	}
+}
+
+// holds tells whether messages are to be flushed one by one: those that are
+// recorded.
+func (s *session) holds(from *side) bool {
+	return s.kept != nil && from == &s.client && s.kept.Recording(s.route.Keep)
+}
+
+// skips tells whether what comes of a leg is not for the client: it had it
+// before, of another leg.
+func (s *session) skips(from *side) bool { return s.kept != nil && from == s.leg && s.kept.Skip > 0 }
+
+// inside tells whether a side has been sent half a frame.
+func (s *session) inside(x *side) bool {
+	if x == s.leg {
+		return s.client.in.InFrame() && (s.kept == nil || s.kept.Up.Streams)
+	}
+	return s.leg.in.InFrame() && (s.kept == nil || s.kept.Down.Streams)
+}
+
+// insideMessage tells whether the client has been sent half a message.
+func (s *session) insideMessage() bool {
+	return s.leg.in.InMessage() && (s.kept == nil || s.kept.Down.Streams)
+}
+
+// crossing remembers a ping of the client's while its pong may still be lost
+// with the leg, and forgets it with any pong: a later one settles the earlier.
+func (s *session) crossing(from *side, frame []byte, head int) {
+	k := s.kept
+	switch op := from.in.Header.Opcode; {
+	case op == ws.Ping && from == &s.client:
+		k.ping = append(k.ping[:0], frame[head:]...)
+		ws.Mask(k.ping, from.in.Header.Key, 0)
+		if k.ping == nil {
+			k.ping = []byte{}
+		}
+	case op == ws.Pong && from == s.leg:
+		k.ping = nil
+	}
+}
+
+// proved takes the pong to a ping of ours.
+func (s *session) proved(seq uint32) {
+	k := s.kept
+	full := k.Full(s.route.Keep)
+	k.Pong(seq, s.now())
+	if full {
+		s.readClient()
+	}
+	if k.relief != nil {
+		s.reliefStep(s.now())
+	}
+	if at := k.Next(s.route.Keep); at != 0 {
+		s.loop().Arm(&s.timer, s, at)
+	}
+}
+
+// unproven tells whether the leg answers everything but the ping without whose
+// pong no more can be taken from the client.
+func (s *session) unproven(now time.Duration) bool {
+	k, pong := s.kept, s.route.Timeouts.Pong
+	return k != nil && pong > 0 && k.Barrier != 0 && now >= k.Pinged+pong && k.Full(s.route.Keep)
+}
+
+// readClient lets the client be read again, if nothing speaks against it.
+func (s *session) readClient() {
+	switch {
+	case s.throttled != 0, s.phase == opening, s.phase < lost && s.leg.conn.Full():
+	case s.kept != nil && s.phase < lost && (s.phase == resuming || s.kept.Full(s.route.Keep) || s.hushed()):
+	default:
+		s.client.conn.Resume()
+	}
+}
+
+// keepClock holds a kept session's clocks against now.
+func (s *session) keepClock(now time.Duration) {
+	k := s.kept
+	if k.Tick(s.route.Keep, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
+		s.ping(s.leg)
+	}
+	if p := k.plan; p != nil && k.relief == nil && now >= p.at && (s.phase == open || s.phase == scheduled) {
+		s.move(now)
+	}
+	if k.relief != nil {
+		s.reliefClock(now)
+	}
+}
+
+// keepNext is when keepClock is to be called; 0: not at all.
+func (s *session) keepNext() time.Duration {
+	k := s.kept
+	next := k.Next(s.route.Keep)
+	earlier := func(at time.Duration) {
+		if at != 0 && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	switch r := k.relief; {
+	case r != nil:
+		earlier(r.until)
+		earlier(r.over)
+	case k.plan != nil:
+		earlier(k.plan.at)
+	}
+	return next
+}

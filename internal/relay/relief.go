@@ -1,0 +1,350 @@
+package relay
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/health"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+	"github.com/sluice-proxy/sluice/internal/ws"
+)
+
+// stage is how far another leg is.
+type stage uint8
+
+const (
+	waiting   stage = iota // no instance at the moment: tried again at until
+	asking                 // dialled, or its answer is awaited
+	replaying              // the opening was sent; answers to it are awaited
+	standing               // ready; the old leg still serves
+	hushing                // the client is not read: the old leg finishes what it was asked
+	proving                // it has yet to prove that it read everything
+	leaving                // it was told 1001, and says what it still has to say
+)
+
+// relief is another leg, on its way to take a session over.
+type relief struct {
+	leg     *side
+	inst    *upstream.Instance
+	from    *upstream.Instance // that has the session, or had it
+	tried   []*upstream.Instance
+	key     string
+	waits   handshake.Waiter
+	backoff health.Backoff
+	why     string
+	stage   stage
+	lost    bool          // the old leg is gone
+	skip    int           // messages of it that the client has already
+	until   time.Duration // when the stage must be over
+	over    time.Duration // when the whole attempt must be; 0: never
+	answer  time.Duration // when the instance's answer must be there
+	began   time.Duration
+}
+
+var (
+	errRefused  = errors.New("the instance refuses the session")
+	errMismatch = errors.New("the instance does not agree to what was negotiated with the client")
+	errSilent   = errors.New("the instance did not answer the replayed opening in time")
+)
+
+// resume goes on with another instance, now that the leg is lost. It tells why
+// it can't.
+func (s *session) resume(name string) error {
+	k, now := s.kept, s.now()
+	if s.client.gotClose || s.client.gotEOF || s.insideMessage() {
+		return errEnding
+	}
+	dropped, err := k.Lost(s.route.Keep)
+	if err != nil {
+		return err
+	}
+	if dropped > 0 {
+		s.route.Observe.Unproven(s.route.Name, "dropped", dropped)
+	}
+	s.client.conn.Pause()
+	if k.ping != nil { // nobody else will answer it
+		s.inject(&s.client, ws.Pong, k.ping)
+		k.ping = nil
+	}
+	s.leg.deaf = true
+	s.leg.conn.Close()
+	s.phase, s.until = resuming, 0
+	r := k.relief
+	if r == nil {
+		r = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, began: now}
+		k.relief = r
+	}
+	r.lost, r.why, r.over = true, name, now+s.route.Failover.Timeout
+	s.inst.Release()
+	s.inst = nil
+	switch {
+	case r.stage >= standing:
+		s.takeOver()
+	case r.stage == waiting:
+		s.dialRelief()
+	}
+	s.loop().Arm(&s.timer, s, s.nextDeadline(now))
+	return nil
+}
+
+var errEnding = errors.New("the session is ending")
+
+// dialRelief asks the next instance.
+func (s *session) dialRelief() {
+	k, l := s.kept, s.loop()
+	r := k.relief
+	var inst *upstream.Instance
+	var err error
+	if p := k.plan; p != nil && p.target != nil && !r.lost {
+		inst, err = k.pick.This(p.target, r.tried)
+	} else {
+		inst, err = k.pick.Instance(r.tried)
+	}
+	if err != nil {
+		s.noRelief(err)
+		return
+	}
+	r.tried = append(r.tried, inst)
+	k.resumes++
+	r.inst, r.leg, r.waits, r.stage = inst, &side{}, handshake.Waiter{}, asking
+	r.key = handshake.NewKey(l.Nonce())
+	r.leg.in = ws.Parser{}
+	head := k.asked.Append(nil, &handshake.Forward{
+		Target: inst.Target(k.asked.Target()), Host: k.pick.Host(inst, k.asked.Host()), Key: r.key,
+		Header: handshake.Header{"Sluice-Resume": {strconv.Itoa(int(k.resumes))}},
+	})
+	l.Dial(&r.leg.conn, s, k.pick.Dial(inst), head)
+	r.answer = l.Now() + s.route.Timeouts.Handshake
+	r.until = min(l.Now()+s.route.Timeouts.Dial, r.answer)
+	s.loop().Arm(&s.timer, s, r.until)
+}
+
+// noRelief waits before all instances are asked again.
+func (s *session) noRelief(err error) {
+	k, now := s.kept, s.now()
+	r := k.relief
+	if !r.lost {
+		s.putOff(now)
+		return
+	}
+	r.tried = r.tried[:0]
+	r.stage, r.until = waiting, now+r.backoff.Next(s.loop().Random())
+	if r.until >= r.over {
+		s.giveUpRelief("no_instance", lastWord{reason: "no instance takes the session over: " + err.Error(), side: "proxy", code: ws.CodeTryLater})
+		return
+	}
+	s.loop().Arm(&s.timer, s, r.until)
+}
+
+// reliefFailed gives up on an instance, and goes on to the next.
+func (s *session) reliefFailed(err error) {
+	k := s.kept
+	r := k.relief
+	r.leg.conn.Abort()
+	if r.stage == asking {
+		r.inst.Unreachable(err)
+		s.route.Observe.DialError(upstream.Reason(err))
+	}
+	s.route.Complain.Warn("instance can't take a session over", "route", s.route.Name, "instance", r.inst.Name(), "err", err)
+	r.inst.Release()
+	r.inst = nil
+	unhush := s.hushed()
+	r.stage = waiting
+	if unhush && !r.lost {
+		s.readClient()
+	}
+	s.dialRelief()
+}
+
+// giveUpRelief ends a session that no instance takes.
+func (s *session) giveUpRelief(result string, w lastWord) {
+	s.route.Observe.Failover(s.route.Name, s.kept.relief.why, result)
+	s.dropRelief()
+	s.last = w
+	s.phase = lost
+	s.tellClient()
+}
+
+// dropRelief lets go of another leg that is not wanted any more.
+func (s *session) dropRelief() {
+	if s.kept == nil || s.kept.relief == nil {
+		return
+	}
+	r := s.kept.relief
+	s.kept.relief, s.kept.plan = nil, nil
+	if r.leg != nil {
+		s.dismiss(r)
+	}
+	if r.inst != nil {
+		r.inst.Release()
+	}
+}
+
+// dismiss ends the connection of a relief: in good order where it stands.
+func (s *session) dismiss(r *relief) {
+	if r.stage >= standing && r.leg.conn.Live() {
+		key := s.loop().MaskKey()
+		r.leg.conn.Write(ws.AppendClose(s.loop().Scratch(), ws.CodeGoingAway, "", &key))
+		r.leg.conn.Close()
+		return
+	}
+	r.leg.conn.Abort()
+}
+
+// reliefData is what another leg sends before it takes over.
+func (s *session) reliefData(p []byte) (taken int) {
+	r := s.kept.relief
+	r.leg.heard = s.now()
+	if r.stage != asking {
+		return s.aside(p)
+	}
+	skip, n, status, err := r.waits.Next(p)
+	switch rest := p[skip:]; {
+	case err != nil:
+		s.reliefFailed(err)
+	case n == 0:
+		return skip
+	case status == 101:
+		return skip + n + s.stands(rest[:n], rest[n:])
+	case status >= 400 && status < 500 && r.lost:
+		r.inst.Reached()
+		s.route.Complain.Warn("instance refuses to take a session over", "route", s.route.Name, "instance", r.inst.Name(), "status", status)
+		s.giveUpRelief("refused", lastWord{reason: "no instance takes the session over: answered " + strconv.Itoa(status), side: "upstream", code: ws.CodeRestart})
+	default:
+		s.reliefFailed(errRefused)
+	}
+	return len(p)
+}
+
+// stands judges the 101 of another leg and makes the session known to it. rest
+// are its first frames.
+func (s *session) stands(head, rest []byte) (taken int) {
+	k, now := s.kept, s.now()
+	r := k.relief
+	a, err := k.asked.Offer().Accept(head, r.key)
+	if err == nil && !k.asked.Fits(a) {
+		err = errMismatch
+	}
+	if err != nil {
+		s.reliefFailed(err)
+		return len(rest)
+	}
+	r.inst.Reached()
+	r.skip = k.Skips()
+	r.leg.conn.Write(k.Opening)
+	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && r.skip > 0 {
+		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
+		s.loop().Arm(&s.timer, s, r.until)
+	}
+	return s.proceed(rest)
+}
+
+// proceed goes on with a relief that may be standing: it takes over, if the old
+// leg is gone, or is told of what rest holds.
+func (s *session) proceed(rest []byte) (taken int) {
+	r := s.kept.relief
+	switch {
+	case r.stage == standing && r.lost:
+		s.takeOver()
+		if len(rest) == 0 {
+			return 0
+		}
+		return s.relayFrom(s.leg, &s.client, rest)
+	case r.stage == standing:
+		s.reliefStep(s.now())
+	}
+	if len(rest) == 0 || s.kept.relief == nil {
+		return len(rest)
+	}
+	return s.aside(rest)
+}
+
+// aside walks what another leg sends while the old one serves the client: what
+// the client has already, and what the old leg tells it.
+func (s *session) aside(p []byte) (taken int) {
+	r := s.kept.relief
+	for at := 0; at < len(p); {
+		piece, err := r.leg.in.Next(p[at:])
+		if err != nil {
+			s.reliefFailed(err)
+			return len(p)
+		}
+		switch piece.Kind {
+		case ws.More:
+			return at
+		case ws.Control:
+			frame := p[at:][:piece.N]
+			at += piece.N
+			if !s.asideControl(r, frame[piece.Head:]) {
+				return len(p)
+			}
+		case ws.Data:
+			at += piece.N
+			if !piece.End || !r.leg.in.MessageEnd() || r.skip == 0 {
+				continue
+			}
+			if r.skip--; r.skip == 0 && r.stage == replaying {
+				r.stage, r.until = standing, 0
+				return at + s.proceed(p[at:])
+			}
+		}
+	}
+	return len(p)
+}
+
+// asideControl answers for the client. It is false when the leg is over.
+func (s *session) asideControl(r *relief, payload []byte) bool {
+	switch r.leg.in.Header.Opcode {
+	case ws.Ping:
+		s.inject(r.leg, ws.Pong, payload)
+	case ws.CloseFrame:
+		s.reliefFailed(upstream.ErrHungUp)
+		return false
+	}
+	return true
+}
+
+// takeOver has the other leg serve the session from now on.
+func (s *session) takeOver() {
+	k, now := s.kept, s.now()
+	r, old := k.relief, s.leg
+	skip := r.skip
+	if r.leg.in.InMessage() { // half of one came while the old leg served
+		skip++
+	}
+	from := s.inst
+	s.leg, s.inst = r.leg, r.inst
+	s.leg.messages, s.leg.bytes = s.leg.messages+old.messages, s.leg.bytes+old.bytes
+	s.leg.heard, s.leg.pingDue, s.phase = now, s.client.pingDue, open
+	if every := s.route.Timeouts.Ping; every > 0 {
+		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
+	}
+	again, n := k.Switch(s.loop(), skip, r.lost)
+	k.relief, k.plan = nil, nil
+	k.clientSpoke, k.legSpoke = now, now
+	if from != nil {
+		from.Release()
+	}
+	if n > 0 {
+		s.leg.conn.Write(again)
+		s.ping(s.leg)
+		s.route.Observe.Unproven(s.route.Name, "resent", uint64(n))
+	}
+	s.reportMoved(r, now)
+	s.leg.conn.Resume()
+	s.readClient()
+	s.loop().Arm(&s.timer, s, s.nextDeadline(now))
+}
+
+// reportMoved tells that a session has another instance.
+func (s *session) reportMoved(r *relief, now time.Duration) {
+	if r.lost {
+		s.route.Observe.Failover(s.route.Name, r.why, "kept")
+	} else {
+		s.route.Observe.Moved(s.route.Name, r.why)
+	}
+	s.route.Log.Debug("session moved", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name, "from", r.from.Name(), "to", s.inst.Name(),
+		"why", r.why, "lost", r.lost, "took", (now - r.began).Round(time.Millisecond))
+}
