@@ -240,6 +240,7 @@ func (a *App) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.Background())
 	failed := make(chan error, len(a.listeners)+1)
 	a.goDo(func() { a.set.Run(inner) })
+	a.goDo(func() { a.keepBalanced(inner) })
 	if !a.opt.Embedded {
 		a.goDo(func() { a.keepTrim(inner) })
 	}

@@ -53,7 +53,7 @@ type State struct {
 	Covers  uint64        // of Sent are proven by its pong
 	Since   int           // bytes sent since the latest ping
 	At      time.Duration // when the latest message was sent
-	Pinged  time.Duration // when the latest ping was
+	Pinged  time.Duration // when the latest ping was; 0: there was none
 
 	Tail  []byte // resend: messages that may have to be sent again, behind Gone bytes
 	Gone  int    // of Tail
@@ -157,13 +157,13 @@ func (s *State) Full(r *Rules) bool { return s.Open >= r.Buffer }
 
 // Rides tells whether a ping is to go right behind what was sent.
 func (s *State) Rides(r *Rules, now time.Duration) bool {
-	return s.Barrier == 0 && s.Sent > s.Proven && (now-s.Pinged >= pingEvery || s.Since >= min(pingBytes, r.Buffer/2))
+	return s.Barrier == 0 && s.Sent > s.Proven && (s.Pinged == 0 || now-s.Pinged >= pingEvery || s.Since >= min(pingBytes, r.Buffer/2))
 }
 
 // Ping notes that ping number seq went behind all that was sent.
 func (s *State) Ping(seq uint32, now time.Duration) {
 	if s.Barrier == 0 && s.Sent > s.Proven {
-		s.Barrier, s.Covers, s.Pinged, s.Since = seq, s.Sent, now, 0
+		s.Barrier, s.Covers, s.Pinged, s.Since = seq, s.Sent, max(now, 1), 0
 	}
 }
 

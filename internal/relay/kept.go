@@ -19,6 +19,8 @@ type kept struct {
 	relief *relief // another leg, on its way to take the session over; nil: none
 	plan   *plan   // to move, while the instance is there; nil: none
 
+	planned *upstream.Instance // that plan leaves
+
 	clientSpoke, legSpoke time.Duration // when the latest data of each came
 	resumes               uint32        // legs that were asked for after the first
 }

@@ -48,6 +48,8 @@ func (s *session) planMove(p plan) {
 		old.by = p.by
 	} else {
 		s.kept.plan = &p
+		s.kept.planned = s.inst
+		s.inst.Leaves(1)
 	}
 	s.loop().Arm(&s.timer, s, p.at)
 }
@@ -56,7 +58,7 @@ func (s *session) planMove(p plan) {
 func (s *session) move(now time.Duration) {
 	k := s.kept
 	if k.plan.target == nil && s.inst.Usable() || k.plan.target == s.inst {
-		k.plan = nil // the reason is gone
+		s.dropPlan() // the reason is gone
 		return
 	}
 	k.plan.wait = max(patience*s.route.Move.Quiet, leastWait)
@@ -72,9 +74,16 @@ func (s *session) putOff(now time.Duration) {
 	if p == nil || p.target != nil {
 		return // rebalancing chooses anew
 	}
-	k.plan = p
 	p.at = now + putOffFor
-	s.loop().Arm(&s.timer, s, p.at)
+	s.planMove(*p)
+}
+
+// dropPlan has the session stay, or tells that it has gone.
+func (s *session) dropPlan() {
+	if s.kept.plan != nil {
+		s.kept.plan = nil
+		s.kept.planned.Leaves(-1)
+	}
 }
 
 // hushed tells whether the client is not read because the session is moving.

@@ -56,6 +56,7 @@ func (s *session) resume(name string) error {
 	if s.client.gotClose || s.client.gotEOF || s.insideMessage() {
 		return errEnding
 	}
+	k.Tick(s.route.Keep, s.loop(), now)
 	dropped, err := k.Lost(s.route.Keep)
 	if err != nil {
 		return err
@@ -169,11 +170,14 @@ func (s *session) giveUpRelief(result string, w lastWord) {
 
 // dropRelief lets go of another leg that is not wanted any more.
 func (s *session) dropRelief() {
-	if s.kept == nil || s.kept.relief == nil {
+	if s.kept == nil {
 		return
 	}
+	s.dropPlan()
 	r := s.kept.relief
-	s.kept.relief, s.kept.plan = nil, nil
+	if s.kept.relief = nil; r == nil {
+		return
+	}
 	if r.leg != nil {
 		s.dismiss(r)
 	}
@@ -322,7 +326,8 @@ func (s *session) takeOver() {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}
 	again, n := k.Switch(s.loop(), skip, r.lost)
-	k.relief, k.plan = nil, nil
+	s.dropPlan()
+	k.relief = nil
 	k.clientSpoke, k.legSpoke = now, now
 	if from != nil {
 		from.Release()

@@ -56,7 +56,7 @@ func (c *Certificates) Watch(ctx context.Context) error {
 			return err
 		}
 	}
-	c.reload() // what has changed since it was loaded, and before it is watched
+	c.reload()                   // what has changed since it was loaded, and before it is watched
 	var settled <-chan time.Time // set while a change is under way
 	for {
 		select {

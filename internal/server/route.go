@@ -48,6 +48,14 @@ func NewFanoutRoute(cfg *config.Route, f *fanout.Route) *Route {
 	return &Route{cfg: cfg, fanout: f, origins: newOrigins(cfg.Origins)}
 }
 
+// Balanced gives what a route of the balance mode is made of; nil for others.
+func (rt *Route) Balanced() (*relay.Route, *upstream.Pool) {
+	if rt.relay == nil {
+		return nil, nil
+	}
+	return rt.relay, rt.balancer.Pool()
+}
+
 // complain is the route's limited log.
 func (rt *Route) complain() *upstream.Complaints {
 	if rt.fanout != nil {

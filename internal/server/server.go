@@ -81,6 +81,9 @@ func (q *quiet) Write(p []byte) (int, error) {
 // Swap puts new routes in place of the old ones.
 func (s *Server) Swap(t Table) { s.table.Store(&t) }
 
+// Routes gives the present ones.
+func (s *Server) Routes() Table { return *s.table.Load() }
+
 // Sessions counts those under way.
 func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }
 

@@ -38,6 +38,7 @@ type Instance struct {
 	set  *Set
 
 	sessions atomic.Int64
+	leaving  atomic.Int64 // of them, those on their way to another instance
 	down     atomic.Bool
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
@@ -121,6 +122,10 @@ func (i *Instance) acquire() {
 		i.given.Store(notRamping)
 	}
 }
+
+// Leaves counts a session, with 1, as being on its way to another instance, and
+// with -1 as not.
+func (i *Instance) Leaves(n int64) { i.leaving.Add(n) }
 
 // Release counts a session out.
 func (i *Instance) Release() { i.sessions.Add(-1) }

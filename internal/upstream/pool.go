@@ -3,6 +3,7 @@ package upstream
 import (
 	"sync/atomic"
 
+	"github.com/sluice-proxy/sluice/internal/balance"
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/loop"
 )
@@ -32,6 +33,19 @@ func (p *Pool) Instances() []*Instance {
 		out[k] = m.Instance
 	}
 	return out
+}
+
+// Shares gives the instances as a policy would have them if every session that
+// is on its way to another were there.
+func (p *Pool) Shares() ([]*Instance, []balance.Candidate) {
+	ms := *p.members.Load()
+	is, cs := make([]*Instance, len(ms)), make([]balance.Candidate, len(ms))
+	now := p.set.now()
+	for k, m := range ms {
+		is[k] = m.Instance
+		cs[k] = balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions() - int(m.leaving.Load()), Usable: m.Usable() && !m.avoided(now)}
+	}
+	return is, cs
 }
 
 // Views gives the instances as the API shows them.

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/balance"
+	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/upstream"
+)
+
+// rebalanceEvery is how often shares are looked at.
+const rebalanceEvery = 250 * time.Millisecond
+
+// rebalancer keeps the shares of a route's instances even (move.rebalance). Run
+// owns it.
+type rebalancer struct {
+	route    *relay.Route
+	pool     *upstream.Pool
+	shifts   balance.Shifts
+	moving   bool
+	began    time.Time
+	planned  int     // sessions, since it began
+	fraction float64 // of a session that the rate has left
+}
+
+// keepBalanced looks at the shares until ctx ends.
+func (a *App) keepBalanced(ctx context.Context) {
+	t := time.NewTicker(rebalanceEvery)
+	defer t.Stop()
+	known := map[string]*rebalancer{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := map[string]*rebalancer{}
+		for _, rt := range a.server.Routes() {
+			rr, pool := rt.Balanced()
+			if rr == nil || rr.Keep == nil || !rr.Move.Rebalance {
+				continue
+			}
+			b := known[rr.Name]
+			if b == nil {
+				b = &rebalancer{}
+			}
+			b.route, b.pool = rr, pool
+			now[rr.Name] = b
+			b.step(a.relay, a.log)
+		}
+		known = now
+	}
+}
+
+// step moves what the rate allows.
+func (b *rebalancer) step(r *relay.Relay, log *slog.Logger) {
+	most := 0
+	if rate := b.route.Move.Rate; rate > 0 {
+		b.fraction = min(b.fraction+rate*rebalanceEvery.Seconds(), max(rate, 1))
+		if most = int(b.fraction); most == 0 {
+			return
+		}
+	}
+	is, cs := b.pool.Shares()
+	moved := 0
+	for _, s := range b.shifts.Next(cs, most) {
+		r.Shift(relay.Shift{Route: b.route.Name, From: is[s.From], To: is[s.To], Sessions: s.Sessions, Over: rebalanceEvery, Why: "rebalance"})
+		moved += s.Sessions
+	}
+	b.planned += moved
+	b.fraction = max(b.fraction-float64(moved), 0)
+	b.tell(log)
+}
+
+// tell logs when moving begins and ends.
+func (b *rebalancer) tell(log *slog.Logger) {
+	if b.shifts.Moving == b.moving {
+		return
+	}
+	if b.moving = b.shifts.Moving; b.moving {
+		b.began = time.Now()
+		log.Info("rebalancing: shares of instances differ by more than a tenth", "route", b.route.Name, "pool", b.pool.Name())
+		return
+	}
+	log.Info("rebalanced", "route", b.route.Name, "pool", b.pool.Name(), "moves", b.planned, "took", time.Since(b.began).Round(time.Millisecond))
+	b.planned = 0
+}
