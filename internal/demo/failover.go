@@ -37,6 +37,8 @@ const (
 // through Sluice, the other through httputil.ReverseProxy.
 type failover struct {
 	// Set once, then read-only.
+	ctx       context.Context // of deploys
+	end       context.CancelFunc
 	instances []*answerer
 	proxy     *http.Server  // the right panel's
 	right     string        // its address
@@ -53,8 +55,6 @@ type failover struct {
 	callers   *sync.WaitGroup // of the panels
 	deploying bool
 
-	ctx   context.Context // of deploys
-	end   context.CancelFunc
 	works sync.WaitGroup // the proxy and deploys
 }
 
