@@ -40,16 +40,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.openMarket(ctx); err != nil {
 		return err
 	}
-	for _, name := range []string{"a", "b", "c"} {
-		i, err := d.add(name)
-		if err != nil {
-			return err
-		}
-		i.hello = []byte(`{"instance":"` + name + `"}`)
-		d.instances = append(d.instances, i)
-		if err := i.start(); err != nil {
-			return err
-		}
+	if err := d.openServers(); err != nil {
+		return err
+	}
+	if d.show, err = openFailover(tilesFor(openFiles())); err != nil {
+		return err
 	}
 	page, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,9 +64,26 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer f.crowd.Close()
+	d.show.behind(a.Addresses()[0].String(), cfg)
 	d.servePage(ctx, page, f)
 	d.say(o, a)
 	return a.Run(ctx)
+}
+
+// openServers starts the echo servers.
+func (d *demo) openServers() error {
+	for _, name := range []string{"a", "b", "c"} {
+		i, err := d.add(name)
+		if err != nil {
+			return err
+		}
+		i.hello = []byte(`{"instance":"` + name + `"}`)
+		d.instances = append(d.instances, i)
+		if err := i.start(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // say tells the visitor where to look.
@@ -81,6 +93,7 @@ func (d *demo) say(o Options, a *app.App) {
 	fmt.Fprintln(o.Out, "A market feed and three echo servers, and Sluice in front of them, in one process.")
 	fmt.Fprintln(o.Out)
 	fmt.Fprintf(o.Out, "  page     http://%s/         add 1,000 clients to the feed, kill its source, stop a server\n", shown(at))
+	fmt.Fprintf(o.Out, "  failover http://%s/failover kill an instance under 200 sessions, beside httputil.ReverseProxy; roll a deploy\n", shown(at))
 	fmt.Fprintf(o.Out, "  feed     ws://%s/feed       or: curl -N -H 'Accept: text/event-stream' http://%s/feed\n", shown(at), shown(at))
 	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
 	if admin != nil {
@@ -122,9 +135,10 @@ routes:
       upstreams: [%q, %q, %q]
       health: {interval: 500ms, timeout: 500ms, rise: 1, fall: 2}
       failover: {spread: 1s}
+%s
   - name: page
     balance: {upstreams: [%q]}
-`, free(o.Listen), free(o.Admin), d.market.url(), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), "ws://"+page.String())
+`, free(o.Listen), free(o.Admin), d.market.url(), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), d.show.route(), "ws://"+page.String())
 	return config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
 }
 
@@ -148,6 +162,7 @@ type demo struct {
 	group     *loop.Group
 	instances []*instance
 	market    *market
+	show      *failover
 }
 
 // instance is an echo server that can be killed and started again at the same
@@ -231,6 +246,9 @@ func (d *demo) stopAll() {
 	}
 	if d.market != nil {
 		d.market.end()
+	}
+	if d.show != nil {
+		d.show.close()
 	}
 }
 

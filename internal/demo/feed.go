@@ -16,8 +16,10 @@ const (
 	crowdStep = 1000 // simulated clients that a button adds
 	crowdMost = 5000
 	// A simulated client takes two descriptors of this process: its own and
-	// Sluice's. So many are left to the page's sessions and all the rest.
-	filesKept = 900
+	// Sluice's. So many are left to the page's sessions and all the rest, and
+	// to the tiles of the failover.
+	filesPage = 900
+	filesKept = filesPage + 2*tilesMost*tileFiles
 )
 
 // feed is the market behind Sluice, with the crowd that listens there.

@@ -192,7 +192,7 @@ func epoch(offset string) string {
 }
 
 func TestACrowdHasRoomForFiles(t *testing.T) {
-	for _, c := range []struct{ files, want int }{{1 << 20, crowdMost}, {4096, 1598}, {1024, 62}, {256, 0}} {
+	for _, c := range []struct{ files, want int }{{1 << 20, crowdMost}, {4096, 798}, {1024, 0}, {256, 0}} {
 		if n, bound := crowdBound(crowdMost, c.files); n != c.want || strings.Contains(bound, "files") != (n < crowdMost) {
 			t.Errorf("%d files are enough for %d, because %s; want %d", c.files, n, bound, c.want)
 		}

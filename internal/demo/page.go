@@ -15,17 +15,22 @@ var pageHTML []byte
 // it as to any other server.
 func (d *demo) servePage(ctx context.Context, l net.Listener, f *feed) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(pageHTML) // the visitor is gone
-	})
+	mux.HandleFunc("GET /{$}", pageOf(pageHTML))
 	mux.HandleFunc("GET /demo/state", d.serveState)
 	mux.HandleFunc("GET /demo/feed", f.serveState)
 	mux.HandleFunc("POST /demo/feed/{verb}", guarded(f.serveButton))
 	mux.HandleFunc("POST /demo/{name}/{verb}", guarded(d.serveButton))
+	d.show.serve(mux)
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: pageTimeout}
 	context.AfterFunc(ctx, func() { web.Close() })
 	go serveUntilClosed(web, l)
+}
+
+func pageOf(html []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(html) // the visitor is gone
+	}
 }
 
 func (d *demo) serveState(w http.ResponseWriter, _ *http.Request) {
