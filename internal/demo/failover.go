@@ -12,8 +12,8 @@ import (
 )
 
 // leftRoute is the left panel's, with its three instances to be filled in.
-//
-// TODO(keep): failover: {client: keep, state: none, unproven: resend}
+// An instance answers one message before it reads the next, so that what is
+// proven read is answered: nothing of it need be held.
 const leftRoute = `
   - name: tiles
     match: {path: ` + leftPath + `}
@@ -21,7 +21,8 @@ const leftRoute = `
       upstreams: [%q, %q, %q]
       policy: least_sessions
       health: {interval: 500ms, timeout: 500ms, rise: 1, fall: 2}
-      failover: {client: close, spread: 1s}
+      failover: {client: keep, state: none, unproven: resend, hold: 0s}
+      move: {rate: 100, quiet: 50ms, rebalance: true}
 `
 
 const (
