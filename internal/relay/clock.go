@@ -59,6 +59,7 @@ func (s *session) checkLife(now time.Duration) {
 		s.clientGone(false, "the client does not answer pings")
 		return
 	case s.dead(&s.leg, now):
+		s.inst.Silent()
 		s.lose("no_pong", "the instance does not answer pings", true)
 		return
 	}
@@ -159,6 +160,9 @@ func (s *session) inject(x *side, h ws.Header, payload []byte) {
 // ponged is the answer to a ping of ours. A later one settles the earlier; only
 // that to the latest tells how long it took.
 func (s *session) ponged(from *side, payload []byte) {
+	if from == &s.leg {
+		s.inst.Alive()
+	}
 	latest := s.pingOf(from, payload) == from.pingSeq
 	if from == &s.leg && from.pingSent != 0 && from.fairPing && latest {
 		s.inst.RTT(s.now() - from.pingSent)

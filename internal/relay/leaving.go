@@ -28,6 +28,7 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 	first := !s.client.gotClose || !s.leg.gotClose
 	if first && !from.sentClose {
 		s.last = lastWord{reason: string(reason), side: s.name(from), code: code}
+		from.ended = code
 	}
 	switch {
 	case from == &s.leg && s.phase == parting:
@@ -143,6 +144,9 @@ func (s *session) lose(name, reason string, cut bool) {
 		return
 	}
 	s.leg.deaf = true
+	if !s.leg.gotClose {
+		s.leg.ended = ws.CodeAbnormal
+	}
 	s.route.Observe.Failover(s.route.Name, name, "closed")
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
 	if s.leg.in.InMessage() {
