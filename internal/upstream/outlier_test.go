@@ -226,3 +226,38 @@ func TestAliveIsFree(t *testing.T) {
 		t.Errorf("it allocates %v times", n)
 	}
 }
+
+// TestManyLoops tell of an instance at once, while it is judged and shown.
+func TestManyLoops(t *testing.T) {
+	const loops, each = 4, 2000
+	p, is := watched(t, 2)
+	b := NewBalancer(p, "round_robin", "")
+	done := make(chan struct{})
+	for range loops {
+		go func() {
+			for range each {
+				fails(is[0], 1)
+				is[0].Silent()
+				is[0].Alive()
+				is[0].Ended(1006)
+				if i, err := b.For("", "").Instance(nil); err == nil {
+					i.Release()
+				}
+			}
+			done <- struct{}{}
+		}()
+	}
+	for ended := 0; ended < loops; {
+		select {
+		case <-done:
+			ended++
+		default:
+			p.set.judgeOutliers(p.set.now())
+			p.Views()
+		}
+	}
+	p.set.judgeOutliers(p.set.now())
+	if o := &is[0].outlier; o.ended != loops*each || o.abnormal != loops*each {
+		t.Errorf("%d sessions and %d abnormal ends were judged, want %d of each", o.ended, o.abnormal, loops*each)
+	}
+}

@@ -76,6 +76,36 @@ func TestRefusesAndIsEjected(t *testing.T) {
 	})
 }
 
+// A pong is a sign of life: failures before it don't count.
+func TestPongBetweenDials(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		other := testkit.Listen(t)
+		b := start(t, tr, testkit.Config{
+			Top: adminOn, Balance: "policy: round_robin", Timeouts: "ping: 100ms, pong: 20s",
+			Upstreams: []string{`{url: "` + other.URL() + `", max_sessions: 1}`},
+		})
+		testkit.Open(t, b.App, other)
+		client, leg := b.open(t)
+		b.in.Close()
+		refused := func(times int) {
+			for range times {
+				client := b.Dial(t)
+				client.SendString(good + "\r\n")
+				client.WantRefusal("the other one is full, this one refuses", 502)
+			}
+		}
+		refused(2)
+		ping := leg.Frame("a ping of ours")
+		leg.Send(testkit.Pong(ping.Payload), testkit.Text("x"))
+		f := client.Frame("what is behind the pong")
+		for f.Op == testkit.Ping("").Op {
+			f = client.Frame("what is behind the pong")
+		}
+		refused(3)
+		b.wantEjected(t, "three dials in a row", "3 dial errors in a row: connection refused", "dial_errors")
+	})
+}
+
 // Abnormal ends that stand out eject; normal ones don't (envoy#24690), nor do
 // those that clients cause.
 func TestAbnormalEndsEject(t *testing.T) {
