@@ -76,6 +76,23 @@ func TestRefusesAndIsEjected(t *testing.T) {
 	})
 }
 
+// So is one that takes connections and never answers.
+func TestSilentHandshakesEject(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		other := testkit.Listen(t)
+		b := start(t, tr, testkit.Config{
+			Top: adminOn, Balance: "policy: round_robin", Timeouts: "handshake: 300ms",
+			Upstreams: []string{`{url: "` + other.URL() + `", max_sessions: 1}`},
+		})
+		testkit.Open(t, b.App, other)
+		for range 3 {
+			client, _, _ := b.ask(t, good+"\r\n")
+			client.WantRefusal("nobody answers", 504)
+		}
+		b.wantEjected(t, "three handshakes in a row", "3 dial errors in a row: no answer in time: i/o timeout", "dial_errors")
+	})
+}
+
 // A pong is a sign of life: failures before it don't count.
 func TestPongBetweenDials(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
