@@ -132,6 +132,9 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 		`sluice_upstream_up{pool="prices",upstream="ws://127.0.0.1:1"} 1`,
 		`sluice_upstream_sessions{pool="prices",upstream="ws://127.0.0.1:1"} 0`,
 		`sluice_upstream_rtt_seconds{pool="prices",upstream="ws://127.0.0.1:1"} 0`,
+		`sluice_upstream_ejected_total{pool="prices",reason="dial_errors",upstream="ws://127.0.0.1:1"} 0`,
+		`sluice_upstream_ejected_total{pool="prices",reason="missed_pings",upstream="ws://127.0.0.1:1"} 0`,
+		`sluice_upstream_ejected_total{pool="prices",reason="closes",upstream="ws://127.0.0.1:1"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("missing: %s", want)

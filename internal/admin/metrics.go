@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/sluice-proxy/sluice/internal/fanout"
+	"github.com/sluice-proxy/sluice/internal/health"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
@@ -154,6 +155,7 @@ var (
 	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
 	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
 	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
+	descEjected   = desc("upstream_ejected_total", "Times that an instance was ejected as an outlier.", "pool", "upstream", "reason")
 	descStreams   = desc("fanout_streams", "Streams open.", "route")
 	descOffset    = desc("fanout_offset", "Messages that came from the sources, streams together.", "route")
 	descLag       = desc("fanout_lag_bytes", "Bytes that the client furthest behind has yet to get.", "route")
@@ -165,7 +167,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descDrops,
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descEjected, descDrops,
 		descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
 		c <- d
 	}
@@ -195,13 +197,16 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 	for _, p := range m.source.Pools() {
 		for _, v := range p.Views() {
 			up := 1.0
-			if v.State == "down" {
+			if v.State == "down" || v.State == "ejected" {
 				up = 0
 			}
 			gauge(descUp, up, p.Name(), v.Name)
 			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)
 			gauge(descRTT, v.Load.RTT/1e3, p.Name(), v.Name)
 			gauge(descLoad, v.Load.Score, p.Name(), v.Name)
+			for _, reason := range health.OutlierReasons {
+				counter(descEjected, v.Ejections[reason], p.Name(), v.Name, reason)
+			}
 		}
 	}
 	counter(descDrops, m.source.LogDrops())

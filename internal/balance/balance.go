@@ -1,8 +1,6 @@
 package balance
 
-import (
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // Candidate is an instance as the policies see it.
 type Candidate struct {
@@ -10,7 +8,7 @@ type Candidate struct {
 	Weight   int     // its share; at least 1
 	Sessions int     // under way
 	Load     float64 // its sessions, busy ones counting more; see Score
-	Ramp     float64 // under 1: new, to be taken with that probability only
+	Ramp     float64 // under 1: new, to be considered with that probability only
 	Usable   bool    // up, under its cap, not tried yet
 }
 
@@ -28,7 +26,7 @@ func New(name string) Policy {
 	case "round_robin":
 		return &roundRobin{credit: map[uint64]int{}}
 	case "random":
-		return random{}
+		return &random{}
 	case "least_sessions":
 		return &least{full: true, cost: func(c *Candidate) float64 { return float64(c.Sessions) }}
 	case "least_load":
@@ -40,14 +38,19 @@ func New(name string) Policy {
 }
 
 // roundRobin takes turns, smoothly by weight: each turn every candidate gains
-// its weight, the richest is taken and pays the sum.
-type roundRobin struct{ credit map[uint64]int }
+// its weight, the richest is taken and pays the sum. One that is too new for a
+// turn gains nothing by it, so that it has nothing to catch up with later.
+type roundRobin struct {
+	credit map[uint64]int
+	newcomers
+}
 
-func (p *roundRobin) Pick(cs []Candidate, _ uint64, _ *rand.Rand) int {
+func (p *roundRobin) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+	p.roll(cs, r)
 	best, sum := -1, 0
 	for i := range cs {
 		c := &cs[i]
-		if !c.Usable {
+		if p.held[i] {
 			continue
 		}
 		p.credit[c.ID] += c.Weight
@@ -80,26 +83,22 @@ func (p *roundRobin) forget(cs []Candidate) {
 }
 
 // random takes any, by weight.
-type random struct{}
+type random struct{ newcomers }
 
-func (random) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+func (p *random) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
+	p.roll(cs, r)
 	sum := 0
 	for i := range cs {
-		if cs[i].Usable {
+		if !p.held[i] {
 			sum += cs[i].Weight
 		}
 	}
-	return nth(cs, sum, r)
-}
-
-// nth takes a random candidate among those usable, whose weights add up to sum.
-func nth(cs []Candidate, sum int, r *rand.Rand) int {
 	if sum == 0 {
 		return -1
 	}
 	n := r.IntN(sum)
 	for i := range cs {
-		if !cs[i].Usable {
+		if p.held[i] {
 			continue
 		}
 		if n -= cs[i].Weight; n < 0 {
@@ -117,33 +116,18 @@ func nth(cs []Candidate, sum int, r *rand.Rand) int {
 type least struct {
 	cost func(*Candidate) float64
 	full bool
-	held []bool // room for Pick: candidates too new for this session
+	newcomers
 }
 
 // tooFull is by how much the lesser of two may be fuller than the least of all.
 const tooFull = 2
 
 func (p *least) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
-	ready, usable := 0, 0
-	p.held = p.held[:0]
-	for i := range cs {
-		hold := cs[i].Usable && cs[i].Ramp < 1 && r.Float64() >= cs[i].Ramp
-		p.held = append(p.held, hold)
-		if cs[i].Usable {
-			usable++
-		}
-		if cs[i].Usable && !hold {
-			ready++
-		}
-	}
-	if usable == 0 {
+	n := p.roll(cs, r)
+	if n == 0 {
 		return -1
 	}
-	skip := func(i int) bool { return !cs[i].Usable || ready > 0 && p.held[i] }
-	n := ready
-	if n == 0 {
-		n = usable
-	}
+	skip := func(i int) bool { return p.held[i] }
 	if p.full || n <= 2 {
 		return p.of(cs, skip, r)
 	}

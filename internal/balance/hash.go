@@ -7,7 +7,9 @@ import (
 
 // rendezvous takes the candidate that scores highest with the key, so that a
 // candidate which leaves moves its own keys alone (highest random weight;
-// weights after Schindelhauer and Schomaker).
+// weights after Schindelhauer and Schomaker). It does not look at Ramp: where a
+// key is at home must not depend on chance, so one that is new has all its keys
+// at once.
 type rendezvous struct{}
 
 func (rendezvous) Pick(cs []Candidate, key uint64, _ *rand.Rand) int {

@@ -240,7 +240,7 @@ func TestRoundRobinIsExact(t *testing.T) {
 		p, cs := balance.New("round_robin"), drawCandidates(t, 8)
 		sum := 0
 		for i := range cs {
-			if cs[i].Usable {
+			if cs[i].Ramp = 1; cs[i].Usable {
 				sum += cs[i].Weight
 			}
 		}
@@ -368,11 +368,68 @@ func TestRampOfAll(t *testing.T) {
 		cs[i].Ramp = 0
 	}
 	const n = 9000
-	for i, got := range tally(balance.New("least_load"), cs, n) {
-		if !near(got, n, 1./3) {
-			t.Errorf("number %d gets %d of %d", i, got, n)
+	for _, name := range []string{"round_robin", "random", "least_sessions", "least_load"} {
+		for i, got := range tally(balance.New(name), cs, n) {
+			if !near(got, n, 1./3) {
+				t.Errorf("%s: number %d gets %d of %d", name, i, got, n)
+			}
 		}
 	}
+}
+
+// TestRampOfItsShare: where the share does not depend on sessions, one that is
+// new gets of its share what its ramp says, whatever the others' weights.
+func TestRampOfItsShare(t *testing.T) {
+	const n = 4000
+	for _, name := range []string{"round_robin", "random"} {
+		t.Run(name, rapid.MakeCheck(func(t *rapid.T) {
+			cs := even(rapid.IntRange(2, 6).Draw(t, "candidates"))
+			at := rapid.IntRange(0, len(cs)-1).Draw(t, "which")
+			sum := 0
+			for i := range cs {
+				cs[i].Weight = rapid.IntRange(1, 10).Draw(t, "weight")
+				sum += cs[i].Weight
+			}
+			share := float64(cs[at].Weight) / float64(sum)
+			cs[at].Ramp = rapid.Float64Range(0, 1).Draw(t, "ramp")
+			got := tally(balance.New(name), cs, n)
+			if want := share * cs[at].Ramp; !near(got[at], n, want) {
+				t.Fatalf("with a ramp of %v and a share of %v it gets %d of %d: %+v", cs[at].Ramp, share, got[at], n, cs)
+			}
+			for i := range cs {
+				rest := (1 - share*cs[at].Ramp) * float64(cs[i].Weight) / float64(sum-cs[at].Weight)
+				if i != at && !near(got[i], n, rest) {
+					t.Fatalf("of what is left weight %d gets %d of %d, want a chance of %v: %+v", cs[i].Weight, got[i], n, rest, cs)
+				}
+			}
+		}))
+	}
+}
+
+// TestRoundRobinDoesNotCatchUp: the turns that one has not had while it was new
+// are not made up for when it is trusted.
+func TestRoundRobinDoesNotCatchUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, cs := balance.New("round_robin"), even(rapid.IntRange(2, 6).Draw(t, "candidates"))
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		cs[0].Ramp = rapid.SampledFrom([]float64{0, 0.01, 0.3}).Draw(t, "ramp")
+		for range rapid.IntRange(0, 500).Draw(t, "turns") {
+			p.Pick(cs, 0, r)
+		}
+		cs[0].Ramp = 1
+		first := 0
+		for k := range 3 * len(cs) {
+			if p.Pick(cs, 0, r) == 0 {
+				first++
+			}
+			if most := k/len(cs) + 2; first > most {
+				t.Fatalf("trusted again, it has %d of the first %d turns among %d", first, k+1, len(cs))
+			}
+		}
+		if first < 2 {
+			t.Fatalf("trusted again, it has %d of three rounds", first)
+		}
+	})
 }
 
 // TestRampInALargePool: the place in the list does not matter.

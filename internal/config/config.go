@@ -85,12 +85,13 @@ type UpstreamTLS struct {
 	Insecure   bool // accept any certificate
 }
 
-// Health is how instances are probed.
+// Health is how instances are probed, and judged.
 type Health struct {
 	Probe             string // tcp, handshake or none
 	Path              string // for handshake
 	Interval, Timeout time.Duration
 	Rise, Fall        int
+	Outliers          bool // eject those whose traffic fails
 }
 
 // Route says which requests it takes and what happens to them.

@@ -174,7 +174,7 @@ routes:
       source_addresses: []
       policy: least_load
       sticky: {cookie: ""}
-      health: {probe: tcp, path: "", interval: 5s, timeout: 2s, rise: 2, fall: 3}
+      health: {probe: tcp, path: "", interval: 5s, timeout: 2s, rise: 2, fall: 3, outliers: true}
       failover: {client: close, spread: 2s, codes: [1001, 1012]}
 `
 

@@ -142,6 +142,7 @@ func (v value) health(h *Health) {
 		key("timeout", parsed(&h.Timeout, someDuration)),
 		key("rise", parsed(&h.Rise, count(1))),
 		key("fall", parsed(&h.Fall, count(1))),
+		key("outliers", parsed(&h.Outliers, parseFlag)),
 	)
 	if len(v.src.errs) > before {
 		return

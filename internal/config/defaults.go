@@ -30,6 +30,7 @@ func defaultPool() *Pool {
 			Timeout:  2 * time.Second,
 			Rise:     2,
 			Fall:     3,
+			Outliers: true,
 		},
 	}
 }

@@ -95,8 +95,8 @@ func (t UpstreamTLS) yaml() string {
 }
 
 func (h Health) yaml() string {
-	return fmt.Sprintf("{probe: %s, path: %s, interval: %v, timeout: %v, rise: %d, fall: %d}",
-		h.Probe, quote(h.Path), h.Interval, h.Timeout, h.Rise, h.Fall)
+	return fmt.Sprintf("{probe: %s, path: %s, interval: %v, timeout: %v, rise: %d, fall: %d, outliers: %t}",
+		h.Probe, quote(h.Path), h.Interval, h.Timeout, h.Rise, h.Fall, h.Outliers)
 }
 
 func (p *printer) route(r *Route, pools map[string]*Pool) {

@@ -1,9 +1,10 @@
-// Package health judges whether an instance is up: from probes and dials, by
-// rise and fall, as a pure state machine.
+// Package health judges whether an instance is up: from probes, by rise and
+// fall, and from what its traffic tells, beside that of other instances.
 //
-// State.Next takes what happened and gives the new state and whether the
-// verdict changed. The package sends no probes and reads no clock; a State is
-// a value, owned by whoever keeps it.
+// State.Next takes what a probe found and gives the new state and whether the
+// verdict changed. JudgeOutliers takes what is known of all instances of all
+// pools and decides who takes no new sessions for a while. The package sends no
+// probes and reads no clock; a State is a value, owned by whoever keeps it.
 package health
 
 import "time"
@@ -19,7 +20,7 @@ type Event uint8
 
 // The events.
 const (
-	Passed Event = iota // a probe or a dial was answered
+	Passed Event = iota // a probe was answered
 	Failed              // it was not
 )
 

@@ -60,6 +60,7 @@ func (s *session) checkLife(now time.Duration) {
 		s.clientGone(false, "the client does not answer pings")
 		return
 	case s.dead(s.leg, now), s.unproven(now):
+		s.inst.Silent()
 		s.lose("no_pong", "the instance does not answer pings", true)
 		return
 	}
@@ -172,6 +173,9 @@ func (s *session) appendControl(b []byte, x *side, op ws.Opcode, payload []byte)
 // ponged is the answer to a ping of ours. A later one settles the earlier; only
 // that to the latest tells how long it took.
 func (s *session) ponged(from *side, payload []byte) {
+	if from == s.leg {
+		s.inst.Alive()
+	}
 	seq := s.pingOf(from, payload)
 	latest := seq == from.pingSeq
 	if from == s.leg && from.pingSent != 0 && from.fairPing && latest {

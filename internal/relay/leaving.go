@@ -28,6 +28,7 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 	first := !s.client.gotClose || !s.leg.gotClose
 	if first && !from.sentClose {
 		s.last = lastWord{reason: string(reason), side: s.name(from), code: code}
+		from.ended = code
 	}
 	switch {
 	case from == s.leg && s.changes():
@@ -155,6 +156,9 @@ func (s *session) lose(name, reason string, cut bool) {
 	if s.phase >= lost {
 		s.settle(s.leg)
 		return
+	}
+	if !s.leg.gotClose {
+		s.leg.ended = ws.CodeAbnormal
 	}
 	if s.kept != nil && s.phase != resuming {
 		err := s.resume(name)

@@ -16,7 +16,10 @@ const maxTries = 3 // instances asked for one client
 
 var errInstanceGone = errors.New("the instance went down or was removed")
 
-var errDialTimeout = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
+var (
+	errDialTimeout   = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
+	errAnswerTimeout = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+)
 
 // beginning is what a session needs until the client is answered.
 type beginning struct {
@@ -63,6 +66,7 @@ func (s *session) openingDue(now time.Duration) {
 		s.until = b.answer
 	default:
 		s.leg.conn.Abort()
+		s.inst.Unreachable(errAnswerTimeout)
 		s.refuse(504, "timeout", "the instance did not answer in time")
 	}
 }

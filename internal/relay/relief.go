@@ -78,6 +78,7 @@ func (s *session) resume(name string) error {
 		k.relief = r
 	}
 	r.lost, r.why, r.over = true, name, now+s.route.Failover.Timeout
+	s.inst.Ended(s.leg.ended)
 	s.inst.Release()
 	s.inst = nil
 	switch {
@@ -330,6 +331,7 @@ func (s *session) takeOver() {
 	k.relief = nil
 	k.clientSpoke, k.legSpoke = now, now
 	if from != nil {
+		from.Ended(ws.CodeNormal)
 		from.Release()
 	}
 	if n > 0 {

@@ -1,8 +1,11 @@
 package relay
 
 import (
+	"cmp"
 	"strconv"
 	"time"
+
+	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // end takes the session out of the books. Both connections are gone.
@@ -45,6 +48,9 @@ func (s *session) report() {
 	l := s.loop()
 	s.route.Counters.Closed(l)
 	s.route.Observe.Closed(s.route.Name, s.last.side, s.last.code)
+	if s.inst != nil {
+		s.inst.Ended(cmp.Or(s.leg.ended, ws.CodeNormal))
+	}
 	if !s.route.LogClose {
 		return
 	}

@@ -38,6 +38,7 @@ type side struct {
 	messages uint64        // whole messages that came from it
 	bytes    uint64        // bytes of data frames that came from it
 	pingSeq  uint32        // how many pings of ours it has been sent
+	ended    uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 
 	sentClose bool
 	gotClose  bool

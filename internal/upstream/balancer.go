@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sluice-proxy/sluice/internal/balance"
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -28,7 +29,8 @@ type Balancer struct {
 	mu     sync.Mutex // guards what follows
 	policy balance.Policy
 	rng    *rand.Rand
-	cs     []balance.Candidate // room for a snapshot
+	cs     []balance.Candidate // room for a snapshot, and
+	bars   []bar               // for what stands against each
 }
 
 // NewBalancer makes a balancer; policy is one that balance.New knows, cookie
@@ -98,48 +100,69 @@ func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 	return nil, ErrTried
 }
 
-// snapshot fills b.cs from the members. Instances that could not be reached a
-// moment ago are usable only when no other is. It tells why none is.
+// bar is what stands against an instance for one client, the least first: where
+// none is free, those that could not be reached a moment ago are taken, and where
+// every other one is down or was tried in vain, those that are ejected.
+type bar uint8
+
+const (
+	free bar = iota
+	avoided
+	full
+	ejected
+	fullEjected
+	asked // by this client
+	down
+)
+
+// against tells what stands against m.
+func (b *Balancer) against(m member, tried []*Instance, now time.Duration) bar {
+	isFull := m.cfg.MaxSessions != 0 && m.Sessions() >= m.cfg.MaxSessions
+	isEjected := b.pool.ejected(m)
+	switch {
+	case !m.Up():
+		return down
+	case slices.Contains(tried, m.Instance):
+		return asked
+	case isFull && isEjected:
+		return fullEjected
+	case isFull:
+		return full
+	case isEjected:
+		return ejected
+	case m.avoided(now):
+		return avoided
+	}
+	return free
+}
+
+// snapshot fills b.cs from the members. It tells why none is usable.
 func (b *Balancer) snapshot(members []member, tried []*Instance) error {
-	b.cs = b.cs[:0]
+	b.cs, b.bars = b.cs[:0], b.bars[:0]
 	now := b.pool.set.now()
-	usable, up, free := 0, 0, 0
-	least := leastRatio(members)
-	avoided := false
+	least, lowest := leastRatio(members), down
 	for _, m := range members {
-		ok := m.Up()
-		if ok {
-			up++
-		}
-		if ok = ok && (m.cfg.MaxSessions == 0 || m.Sessions() < m.cfg.MaxSessions); ok {
-			free++
-		}
-		ok = ok && !slices.Contains(tried, m.Instance)
-		if ok && m.avoided(now) {
-			ok, avoided = false, true
-		}
-		if ok {
-			usable++
-		}
+		against := b.against(m, tried, now)
+		lowest = min(lowest, against)
+		b.bars = append(b.bars, against)
 		b.cs = append(b.cs, balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions(), Load: m.load(least),
-			Ramp: m.ramp(len(members)), Usable: ok})
+			Ramp: m.ramp(len(members))})
 	}
 	switch {
-	case usable > 0:
-		return nil
-	case avoided:
-		for k, m := range members {
-			b.cs[k].Usable = m.avoided(now) && m.Up() && !slices.Contains(tried, m.Instance) &&
-				(m.cfg.MaxSessions == 0 || m.Sessions() < m.cfg.MaxSessions)
-		}
-		return nil
-	case up == 0:
+	case lowest == down:
 		return ErrNone
-	case free == 0:
+	case lowest == asked, lowest.isFull() && len(tried) > 0:
+		return ErrTried
+	case lowest.isFull():
 		return ErrFull
 	}
-	return ErrTried
+	for k := range b.cs {
+		b.cs[k].Usable = b.bars[k] == lowest
+	}
+	return nil
 }
+
+func (a bar) isFull() bool { return a == full || a == fullEjected }
 
 // sticky gives the usable candidate that the client's cookie names, or -1.
 func (c *Choice) sticky() int {

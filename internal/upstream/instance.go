@@ -46,6 +46,8 @@ type Instance struct {
 	traffic  atomic.Uint64
 	ratio    atomic.Uint64
 	cells    []trafficCell // a loop each
+	signs    signs
+	outlier  outlier
 
 	mu       sync.Mutex // guards what follows
 	past     balance.Past
@@ -94,7 +96,7 @@ func instanceName(u *url.URL, addr netip.AddrPort) string {
 // Name is what logs and metrics call the instance.
 func (i *Instance) Name() string { return i.name }
 
-// Up tells whether the instance takes new sessions.
+// Up tells whether the instance takes sessions, by its probes.
 func (i *Instance) Up() bool { return !i.down.Load() }
 
 // Sessions counts those under way.
@@ -155,27 +157,12 @@ func (i *Instance) WantsRTT() bool {
 	return (last == 0 || now-last > int64(rttFresh)) && i.asked.CompareAndSwap(last, now)
 }
 
-// Unreachable tells that a dial or a handshake came to nothing: for a moment
-// others are asked first. A fault of our own machine does not count.
-func (i *Instance) Unreachable(err error) {
-	if !localFault(err) {
-		i.avoid.Store(int64(i.set.now() + avoidFor))
-	}
-}
-
 // GoingAway tells that the instance has ended a session because it ends itself:
 // others are asked first until it has gone, or has turned out to stay.
 func (i *Instance) GoingAway() { i.avoid.Store(int64(i.set.now() + goingFor)) }
 
 // Usable tells whether sessions may stay on the instance.
 func (i *Instance) Usable() bool { return i.Up() }
-
-// Reached tells that the instance has answered.
-func (i *Instance) Reached() {
-	if i.avoid.Load() != 0 {
-		i.avoid.Store(0)
-	}
-}
 
 func (i *Instance) avoided(now time.Duration) bool {
 	at := i.avoid.Load()
@@ -225,6 +212,7 @@ func (i *Instance) judge(e health.Event, why string, r health.Rules) (changed bo
 	down := i.state.Down
 	i.mu.Unlock()
 	if changed && !down {
+		i.Alive()
 		i.given.Store(0) // slow start
 	}
 	i.down.Store(down)
@@ -236,8 +224,11 @@ type View struct {
 	Name     string   `json:"name"`
 	State    string   `json:"state"`
 	Why      string   `json:"why,omitempty"`
+	Until    string   `json:"until,omitempty"` // it comes back: the time left
 	Load     LoadView `json:"load"`
 	Sessions int      `json:"sessions"`
+
+	Ejections map[string]uint64 `json:"ejections,omitempty"` // ever, by reason
 }
 
 // LoadView is the score of an instance and its parts.

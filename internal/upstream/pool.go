@@ -54,6 +54,7 @@ func (p *Pool) Views() []View {
 	least, out := leastRatio(ms), make([]View, len(ms))
 	for k, m := range ms {
 		out[k] = m.view(least)
+		p.viewOutlier(&out[k], m)
 	}
 	return out
 }

@@ -69,8 +69,8 @@ func (s *Set) Pools() []*Pool {
 	return slices.Clone(s.pools)
 }
 
-// Run keeps the set: it probes instances, resolves names again and measures
-// traffic until ctx ends, and waits for all of that to stop.
+// Run keeps the set: it probes instances, resolves names again, measures
+// traffic and judges by it until ctx ends, and waits for all of that to stop.
 func (s *Set) Run(ctx context.Context) {
 	s.mu.Lock()
 	s.ctx = ctx
@@ -102,6 +102,7 @@ func (s *Set) keepSampled(ctx context.Context) {
 		for _, i := range s.all() {
 			i.sample(now - last)
 		}
+		s.judgeOutliers(now)
 		last = now
 	}
 }
