@@ -58,7 +58,8 @@ type State struct {
 	Tail  []byte // resend: messages that may have to be sent again, behind Gone bytes
 	Gone  int    // of Tail
 	Open  int    // bytes of Tail that are not proven read
-	Marks []Mark // of Tail
+	Marks []Mark // of Tail, in order
+	Split bool   // a ping went since the latest mark was made: the next message begins one
 	Big   uint64 // of Sent, the latest message that was too long to be held
 
 	Opening []byte // the client's first messages
@@ -69,7 +70,7 @@ type State struct {
 	Skip  int // messages to come of the leg that the client has already
 }
 
-// Mark is a stretch of whole messages in a Tail.
+// Mark is a stretch of whole messages in a Tail, between two pings.
 type Mark struct {
 	Bytes    int
 	Messages int
@@ -130,9 +131,17 @@ func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool
 	for len(s.Marks) > 0 && s.Marks[0].Proven != 0 && len(s.Tail)-s.Gone+size > r.Buffer {
 		s.drop(room)
 	}
+	if len(s.Tail)+size > cap(s.Tail) {
+		s.compact()
+	}
 	s.Tail = room.Extend(room.Extend(s.Tail, held), p)
 	s.Open += size
-	s.Marks = append(s.Marks, Mark{Bytes: size, Messages: n})
+	if len(s.Marks) == 0 || s.Split {
+		s.Marks, s.Split = append(s.Marks, Mark{}), false
+	}
+	m := &s.Marks[len(s.Marks)-1]
+	m.Bytes += size
+	m.Messages += n
 }
 
 // drop lets the first stretch of the tail go, which is proven read.
@@ -141,15 +150,18 @@ func (s *State) drop(room Room) {
 	s.Marks = s.Marks[:copy(s.Marks, s.Marks[1:])]
 	if len(s.Marks) == 0 {
 		s.forgetTail(room)
-	} else if s.Gone > len(s.Tail)/2 {
-		s.Tail = s.Tail[:copy(s.Tail, s.Tail[s.Gone:])]
-		s.Gone = 0
 	}
+}
+
+// compact makes room where the tail has let go of something.
+func (s *State) compact() {
+	s.Tail = s.Tail[:copy(s.Tail, s.Tail[s.Gone:])]
+	s.Gone = 0
 }
 
 func (s *State) forgetTail(room Room) {
 	room.Return(s.Tail)
-	s.Tail, s.Marks, s.Gone, s.Open = nil, nil, 0, 0
+	s.Tail, s.Marks, s.Gone, s.Open = nil, s.Marks[:0], 0, 0
 }
 
 // Full tells whether so much is unproven that the client is not to be read.
@@ -164,6 +176,7 @@ func (s *State) Rides(r *Rules, now time.Duration) bool {
 func (s *State) Ping(seq uint32, now time.Duration) {
 	if s.Barrier == 0 && s.Sent > s.Proven {
 		s.Barrier, s.Covers, s.Pinged, s.Since = seq, s.Sent, max(now, 1), 0
+		s.Split = true
 	}
 }
 

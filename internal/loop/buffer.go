@@ -25,7 +25,7 @@ func (b *buffers) get(n int) []byte {
 	case n <= bigSize:
 		return take(&b.big, bigSize)
 	}
-	return make([]byte, 0, n)
+	return make([]byte, 0, n+n/4) // it may grow
 }
 
 // take gives a spare, or a new one.
