@@ -34,6 +34,8 @@ func defaultPool() *Pool {
 	}
 }
 
+func defaultUpstream() *Upstream { return &Upstream{Weight: 1, MaxHandshakes: 64} }
+
 func defaultRoute() *Route {
 	return &Route{
 		Match: Match{Path: "/"},

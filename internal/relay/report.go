@@ -16,6 +16,8 @@ func (s *session) end() {
 	s.relay.fleet[l.Index].remove(s)
 	if s.begun == nil {
 		s.report()
+	} else {
+		s.begun.req.Pick.Settled()
 	}
 	s.route.Ended(s.addr)
 	if s.inst != nil { // the last: whoever sees that it is gone may take its place

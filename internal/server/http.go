@@ -79,7 +79,7 @@ func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
 	var tried []*upstream.Instance
 	var failed error // why the last of them was not reached
 	for {
-		inst, err := tr.choice.Instance(tried)
+		inst, err := tr.choice.Plain(tried)
 		if failed != nil && errors.Is(err, upstream.ErrTried) {
 			return nil, failed
 		}

@@ -37,6 +37,7 @@ type Instance struct {
 	set  *Set
 
 	sessions atomic.Int64
+	asking   atomic.Int64 // handshakes under way
 	down     atomic.Bool
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
@@ -97,6 +98,9 @@ func (i *Instance) Up() bool { return !i.down.Load() }
 
 // Sessions counts those under way.
 func (i *Instance) Sessions() int { return int(i.sessions.Load()) }
+
+// Handshakes counts those under way.
+func (i *Instance) Handshakes() int { return int(i.asking.Load()) }
 
 // Target is the request target for a client's: the URL's own path in front.
 func (i *Instance) Target(client string) string {
@@ -225,6 +229,8 @@ type View struct {
 	Why      string   `json:"why,omitempty"`
 	Load     LoadView `json:"load"`
 	Sessions int      `json:"sessions"`
+	// Handshakes are those under way.
+	Handshakes int `json:"handshakes"`
 }
 
 // LoadView is the score of an instance and its parts.
@@ -245,7 +251,7 @@ func (i *Instance) view(least float64) View {
 	parts, state := i.parts, i.state
 	i.mu.Unlock()
 	parts.Sessions = i.Sessions()
-	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Load: LoadView{
+	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Handshakes: i.Handshakes(), Load: LoadView{
 		Score: parts.Score(least), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
 		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}
