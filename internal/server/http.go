@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
@@ -158,7 +157,9 @@ func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case upstream.Reason(err) == upstream.ReasonTimeout:
 		status = http.StatusGatewayTimeout
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(1))
+	for _, field := range comeAgain(1, 4) {
+		w.Header().Set(field[0], field[1])
+	}
 	http.Error(w, http.StatusText(status), status)
 }
 
