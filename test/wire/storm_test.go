@@ -158,3 +158,37 @@ func TestEndWhileInTurn(t *testing.T) {
 		client.Last("it is over")
 	})
 }
+
+// Subscriptions take their turn too, in every form.
+func TestFanoutHandshakesPerSecond(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startFeed(t, tr, testkit.Feed{Top: "limits: {handshakes_per_second: 1}"})
+		f.open(t)
+		var crowd []*testkit.Peer
+		for k := range 6 {
+			client := f.Dial(t)
+			if k%2 == 0 {
+				client.SendString(testkit.Upgrade("/"))
+			} else {
+				client.SendString(get("/", "text/event-stream"))
+			}
+			crowd = append(crowd, client)
+		}
+		in, away := 0, 0
+		for _, client := range crowd {
+			h := client.Head("each is answered")
+			switch h.Status() {
+			case 101, 200:
+				in++
+			case 503:
+				away++
+				if h.Get("Retry-After") == "" {
+					t.Errorf("who is sent away is told when to come again: got %q", h.Raw)
+				}
+			}
+		}
+		if in == 0 || away == 0 || in+away != len(crowd) {
+			t.Errorf("one waits for its turn, and others are sent away: %d are in, %d away", in, away)
+		}
+	})
+}
