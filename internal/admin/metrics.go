@@ -153,6 +153,7 @@ var (
 	descBytes     = desc("bytes_total", "Bytes of frames relayed, headers included.", "route", "direction")
 	descUp        = desc("upstream_up", "Whether an instance takes new sessions.", "pool", "upstream")
 	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
+	descAsking    = desc("upstream_handshakes", "Handshakes with an instance that are under way.", "pool", "upstream")
 	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
 	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
 	descEjected   = desc("upstream_ejected_total", "Times that an instance was ejected as an outlier.", "pool", "upstream", "reason")
@@ -167,8 +168,8 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descRTT, descLoad, descEjected, descDrops,
-		descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAsking, descRTT, descLoad,
+		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
 		c <- d
 	}
 }
@@ -202,6 +203,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 			}
 			gauge(descUp, up, p.Name(), v.Name)
 			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)
+			gauge(descAsking, float64(v.Handshakes), p.Name(), v.Name)
 			gauge(descRTT, v.Load.RTT/1e3, p.Name(), v.Name)
 			gauge(descLoad, v.Load.Score, p.Name(), v.Name)
 			for _, reason := range health.OutlierReasons {

@@ -41,11 +41,10 @@ func (s *Shifts) Next(cs []Candidate, most int) (out []Shift) {
 				to = i
 			}
 		}
-		if from < 0 || over[from] < 0.5 || over[to] > -0.5 {
-			break
+		if from < 0 || over[from]-over[to] <= 1 {
+			break // a move would only turn the difference round
 		}
-		n := min(int(math.Ceil(min(over[from], -over[to])-0.5)), most)
-		n = max(n, 1)
+		n := min(max(int(min(over[from], -over[to])), 1), most)
 		over[from] -= float64(n)
 		over[to] += float64(n)
 		most -= n

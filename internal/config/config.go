@@ -53,9 +53,10 @@ type Log struct {
 
 // Limits bound the process. Zero is off, save for Sessions.
 type Limits struct {
-	Sessions          int // 0: (RLIMIT_NOFILE - 512) / 2
-	SessionsPerIP     int
-	HandshakesPending int
+	Sessions            int // 0: (RLIMIT_NOFILE - 512) / 2
+	SessionsPerIP       int
+	HandshakesPending   int
+	HandshakesPerSecond int
 }
 
 // Pool is a set of interchangeable upstreams.
@@ -71,11 +72,12 @@ type Pool struct {
 // Upstream is one URL of a pool; each address its host resolves to is an
 // instance.
 type Upstream struct {
-	URL         *url.URL // ws, wss, or ws+unix with the socket's path in URL.Path
-	Weight      int
-	MaxSessions int    // 0: no cap
-	Host        string // Host header; "" is the client's for ws, the URL's for wss
-	TLS         UpstreamTLS
+	URL           *url.URL // ws, wss, or ws+unix with the socket's path in URL.Path
+	Weight        int
+	MaxSessions   int    // 0: no cap
+	MaxHandshakes int    // under way at a time; 0: no cap
+	Host          string // Host header; "" is the client's for ws, the URL's for wss
+	TLS           UpstreamTLS
 }
 
 // UpstreamTLS adjusts how a wss instance is verified.
@@ -201,7 +203,7 @@ type Move struct {
 
 // Fanout is the mode that hands one source's stream to any number of clients.
 type Fanout struct {
-	Source         []*Upstream // tried in turn; their Weight and MaxSessions say nothing
+	Source         []*Upstream // tried in turn; their Weight and caps say nothing
 	Subprotocols   []string    // offered to the source, the most wanted first
 	SourceCompress bool        // offer permessage-deflate to the source
 	Subscribe      []string    // text messages sent after every connect

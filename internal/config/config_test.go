@@ -133,7 +133,7 @@ version: 1
 listen: [{address: "localhost:8080"}]
 admin: {address: "localhost:9090"}
 log: {level: info, format: text, sessions: close}
-limits: {sessions: 0, sessions_per_ip: 0, handshakes_pending: 256}
+limits: {sessions: 0, sessions_per_ip: 0, handshakes_pending: 256, handshakes_per_second: 0}
 drain: 10s
 trusted_proxies: []
 pools: {prices: {upstreams: ["ws://10.0.0.3:9000"], resolve: 5s, source_addresses: [], health: {}}}
@@ -169,7 +169,7 @@ routes:
     timeouts: {handshake: 10s, dial: 5s, idle: 0s, ping: 20s, pong: 10s, write: 30s, frame: 10s, close: 5s, age: 0s}
     limits: {message_size: {client: 16MiB, upstream: 0}, messages: {rate: 0, burst: 0, over: wait}, pings_per_second: 20}
     balance:
-      upstreams: [{url: "ws://10.0.0.1:9000", weight: 1, max_sessions: 0, host: "", tls: {}}]
+      upstreams: [{url: "ws://10.0.0.1:9000", weight: 1, max_sessions: 0, max_handshakes: 64, host: "", tls: {}}]
       resolve: 5s
       source_addresses: []
       policy: least_load

@@ -127,7 +127,7 @@ func (v value) limits(l *Limits) {
 		key("sessions", parsed(&l.Sessions, count(0))),
 		key("sessions_per_ip", parsed(&l.SessionsPerIP, count(0))),
 		key("handshakes_pending", parsed(&l.HandshakesPending, count(0))),
-		later("handshakes_per_second"),
+		key("handshakes_per_second", parsed(&l.HandshakesPerSecond, count(0))),
 		later("memory"),
 	)
 }

@@ -53,7 +53,7 @@ func (v value) sources(f *Fanout) {
 	}
 	seen := map[string]place{}
 	for _, item := range items {
-		u := &Upstream{Weight: 1}
+		u := defaultUpstream()
 		if at := item.target(u, parseSource); u.URL != nil && at.fresh(seen, u, moreTurns) {
 			f.Source = append(f.Source, u)
 		}

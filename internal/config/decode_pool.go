@@ -66,10 +66,11 @@ func (p place) fresh(seen map[string]place, u *Upstream, hint string) bool {
 }
 
 func (v value) upstream() (*Upstream, place) {
-	u := &Upstream{Weight: 1}
+	u := defaultUpstream()
 	return u, v.target(u, parseUpstream,
 		key("weight", parsed(&u.Weight, between(1, 1000))),
 		key("max_sessions", parsed(&u.MaxSessions, count(0))),
+		key("max_handshakes", parsed(&u.MaxHandshakes, count(0))),
 	)
 }
 

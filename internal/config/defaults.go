@@ -35,6 +35,8 @@ func defaultPool() *Pool {
 	}
 }
 
+func defaultUpstream() *Upstream { return &Upstream{Weight: 1, MaxHandshakes: 64} }
+
 func defaultRoute() *Route {
 	return &Route{
 		Match: Match{Path: "/"},

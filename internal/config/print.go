@@ -30,8 +30,8 @@ func (c *Config) YAML() []byte {
 	}
 	p.line(0, "admin: {address: %s, token: %s}", quote(address), quote(token))
 	p.line(0, "log: {level: %s, format: %s, sessions: %s}", levelName(c.Log.Level), c.Log.Format, c.Log.Sessions)
-	p.line(0, "limits: {sessions: %d, sessions_per_ip: %d, handshakes_pending: %d}",
-		c.Limits.Sessions, c.Limits.SessionsPerIP, c.Limits.HandshakesPending)
+	p.line(0, "limits: {sessions: %d, sessions_per_ip: %d, handshakes_pending: %d, handshakes_per_second: %d}",
+		c.Limits.Sessions, c.Limits.SessionsPerIP, c.Limits.HandshakesPending, c.Limits.HandshakesPerSecond)
 	p.line(0, "drain: %v", c.Drain)
 	p.line(0, "trusted_proxies: %s", quoted(c.TrustedProxies))
 	p.pools(c.Pools)
@@ -82,8 +82,8 @@ func (p *printer) pools(pools map[string]*Pool) {
 func (p *printer) upstreams(indent int, upstreams []*Upstream) {
 	p.line(indent, "upstreams:")
 	for _, u := range upstreams {
-		p.line(indent+1, "- {url: %s, weight: %d, max_sessions: %d, host: %s, tls: %s}",
-			quote(formatUpstream(u.URL)), u.Weight, u.MaxSessions, quote(u.Host), u.TLS.yaml())
+		p.line(indent+1, "- {url: %s, weight: %d, max_sessions: %d, max_handshakes: %d, host: %s, tls: %s}",
+			quote(formatUpstream(u.URL)), u.Weight, u.MaxSessions, u.MaxHandshakes, quote(u.Host), u.TLS.yaml())
 	}
 }
 

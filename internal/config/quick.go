@@ -113,7 +113,7 @@ func (s *source) arguments(urls []string, parse func(string) (*url.URL, error), 
 	seen := map[string]place{}
 	for i, arg := range urls {
 		at := s.flag(fmt.Sprintf("argument %d", i+1))
-		u := &Upstream{Weight: 1}
+		u := defaultUpstream()
 		url, err := parse(arg)
 		if u.URL = url; at.report(err) && at.fresh(seen, u, hint) {
 			us = append(us, u)

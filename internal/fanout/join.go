@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	mrand "math/rand/v2"
 	"net/netip"
 	"os"
 	"strconv"
@@ -109,8 +110,14 @@ func (s *Stream) pending() *attempt {
 	return s.attempt
 }
 
+// comeAgain is the field that has clients come again in some seconds, not all
+// at once.
+func comeAgain() [][2]string {
+	return [][2]string{{"Retry-After", strconv.Itoa(1 + mrand.IntN(4))}}
+}
+
 func unavailable(what string) *handshake.Refusal {
-	return &handshake.Refusal{Status: 503, What: what, Header: [][2]string{{"Retry-After", "1"}}}
+	return &handshake.Refusal{Status: 503, What: what, Header: comeAgain()}
 }
 
 type opening Stream
@@ -172,7 +179,7 @@ func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusa
 }
 
 func unreached(err error) *handshake.Refusal {
-	r := &handshake.Refusal{Status: 502, What: "the source could not be reached", Header: [][2]string{{"Retry-After", "1"}}}
+	r := &handshake.Refusal{Status: 502, What: "the source could not be reached", Header: comeAgain()}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		r.Status, r.What = 504, "the source was not reached in time"
 	}

@@ -21,7 +21,7 @@ type plan struct {
 // A session that is never silent for move.quiet by itself is hushed for it:
 // after so many times that span its client is not read for a few more.
 const (
-	patience  = 8 // times move.quiet
+	hushAfter = 8 // times move.quiet
 	hushMost  = 4 // times move.quiet
 	leastWait = 100 * time.Millisecond
 	putOffFor = time.Second
@@ -61,7 +61,7 @@ func (s *session) move(now time.Duration) {
 		s.dropPlan() // the reason is gone
 		return
 	}
-	k.plan.wait = max(patience*s.route.Move.Quiet, leastWait)
+	k.plan.wait = max(hushAfter*s.route.Move.Quiet, leastWait)
 	k.relief = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, why: k.plan.why, began: now}
 	s.dialRelief()
 }

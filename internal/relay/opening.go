@@ -30,16 +30,23 @@ type beginning struct {
 	answer  time.Duration // when the instance's whole answer is due
 	sources int           // tries that found no free port
 	timeout bool          // the last try ended for lack of time
+	queued  bool          // in the queue for an instance with room
 }
 
 // dial asks the next instance.
 func (s *session) dial() {
-	b, q := s.begun, s.begun.req
-	inst, err := q.Pick.Instance(b.tried)
+	if inst, err := s.choose(); err != upstream.ErrBusy {
+		s.ask(inst, err)
+	}
+}
+
+// ask sends the client's request to the instance that was chosen.
+func (s *session) ask(inst *upstream.Instance, err error) {
 	if err != nil {
 		s.noInstance(err)
 		return
 	}
+	b, q := s.begun, s.begun.req
 	b.tried = append(b.tried, inst)
 	s.inst = inst
 	l := s.loop()
@@ -60,6 +67,8 @@ func (s *session) dial() {
 func (s *session) openingDue(now time.Duration) {
 	b := s.begun
 	switch {
+	case b.queued:
+		s.refuse(503, "busy", upstream.ErrBusy.Error())
 	case s.leg.conn.Connecting():
 		s.legFailed(errDialTimeout)
 	case now < b.answer:
@@ -177,6 +186,7 @@ func (s *session) upgraded(head, rest []byte) (taken int) {
 
 // opened starts the clocks of an open session.
 func (s *session) opened() {
+	s.begun.req.Pick.Settled()
 	l := s.loop()
 	now := l.Now()
 	s.phase, s.until, s.active, s.begun = open, 0, now, nil
@@ -213,6 +223,7 @@ func (s *session) refuse(status int, result, what string) {
 func (s *session) refuseWith(answer []byte, result string) {
 	s.route.Observe.Handshake(s.route.Name, result, s.now()-s.started)
 	s.leg.conn.Close()
+	s.begun.req.Pick.Settled()
 	s.phase = refusing
 	s.client.conn.Write(answer)
 	s.client.conn.CloseWrite()

@@ -18,8 +18,11 @@ type Relay struct {
 	going atomic.Bool // all sessions were told to leave: no more are begun
 }
 
-// fleet is the sessions of one loop, the head of their list.
-type fleet struct{ first *session }
+// fleet is the sessions of one loop.
+type fleet struct {
+	first  *session // the head of their list
+	queues map[*Route]*queue
+}
 
 // New makes a Relay on g.
 func New(g *loop.Group) *Relay {

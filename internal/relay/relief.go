@@ -127,7 +127,12 @@ func (s *session) dialRelief() {
 func (s *session) noRelief(err error) {
 	k, now := s.kept, s.now()
 	r := k.relief
-	if !r.lost {
+	switch {
+	case err == upstream.ErrBusy:
+		r.stage, r.until = waiting, now+queueEvery+s.someOf(4*queueEvery)
+		s.loop().Arm(&s.timer, s, r.until)
+		return
+	case !r.lost:
 		s.putOff(now)
 		return
 	}
@@ -144,6 +149,7 @@ func (s *session) noRelief(err error) {
 func (s *session) reliefFailed(err error) {
 	k := s.kept
 	r := k.relief
+	k.pick.Settled()
 	r.leg.conn.Abort()
 	if r.stage == asking {
 		r.inst.Unreachable(err)
@@ -179,6 +185,7 @@ func (s *session) dropRelief() {
 	if s.kept.relief = nil; r == nil {
 		return
 	}
+	s.kept.pick.Settled()
 	if r.leg != nil {
 		s.dismiss(r)
 	}
@@ -236,6 +243,7 @@ func (s *session) stands(head, rest []byte) (taken int) {
 		s.reliefFailed(err)
 		return len(rest)
 	}
+	k.pick.Settled()
 	r.inst.Reached()
 	r.skip = k.Skips()
 	r.leg.conn.Write(k.Opening)

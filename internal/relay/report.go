@@ -20,6 +20,8 @@ func (s *session) end() {
 	s.relay.fleet[l.Index].remove(s)
 	if s.begun == nil {
 		s.report()
+	} else {
+		s.begun.req.Pick.Settled()
 	}
 	if s.kept != nil {
 		s.kept.Release(l)

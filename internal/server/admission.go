@@ -28,7 +28,7 @@ func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 	if a.most > 0 && n > int64(a.most) || used > a.files {
 		a.sessions.Add(-1)
 		a.used.Add(-files)
-		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: [][2]string{{"Retry-After", "5"}}}
+		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: comeAgain(3, 8)}
 	}
 	if a.mostPerIP > 0 && client.IsValid() {
 		a.mu.Lock()
@@ -40,7 +40,7 @@ func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 		if !ok {
 			a.sessions.Add(-1)
 			a.used.Add(-files)
-			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: [][2]string{{"Retry-After", "5"}}}
+			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: comeAgain(3, 8)}
 		}
 	}
 	a.wg.Add(1)
@@ -67,12 +67,10 @@ func (s *Server) crowded() bool {
 	return s.gate.held.Load()+s.admission.used.Load() >= s.admission.files
 }
 
-var crowdedAnswer = (&handshake.Refusal{Status: 503, What: "too many connections", Header: [][2]string{{"Retry-After", "5"}}}).Append(nil)
-
 // turnAway refuses a connection before its request is read.
 func (s *Server) turnAway(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(time.Millisecond)) // the socket's buffer is empty: it takes all or the peer is gone
-	_, _ = c.Write(crowdedAnswer)
+	_, _ = c.Write((&handshake.Refusal{Status: 503, What: "too many connections", Header: comeAgain(3, 8)}).Append(nil))
 	c.Close()
 	s.cfg.Observe.Handshake("", "crowded", 0)
 }

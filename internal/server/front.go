@@ -108,17 +108,29 @@ func (f *front) pass(c net.Conn, err error) bool {
 func (f *front) meet(c *conn) {
 	defer f.wg.Done()
 	defer f.recovered(c)
-	r := rooms.Get().(*room)
-	defer rooms.Put(r)
-	n := f.hear(c, r.buf[:])
-	if n > 0 && f.server.enter(c, r, r.buf[:n]) {
-		return
-	}
-	c.head = append([]byte(nil), r.buf[:n]...)
-	if n == 0 || !f.pass(c, nil) {
+	u, heard := f.recognize(c)
+	switch {
+	case u != nil:
+		f.server.enter(c, u)
+	case !heard || !f.pass(c, nil):
 		c.Close()
 		c.left()
 	}
+}
+
+// recognize gives the upgrade that a client begins with, or leaves what it said
+// to net/http. heard is false if it said nothing.
+func (f *front) recognize(c *conn) (u *upgrade, heard bool) {
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
+	n := f.hear(c, r.buf[:])
+	if n == 0 {
+		return nil, false
+	}
+	if u = f.server.upgradeOf(c, r, r.buf[:n]); u == nil {
+		c.head = append([]byte(nil), r.buf[:n]...)
+	}
+	return u, true
 }
 
 // recovered ends what met a defect of ours, alone.
@@ -151,42 +163,72 @@ func (f *front) hear(c *conn, b []byte) (n int) {
 	return n
 }
 
-// enter takes a client that begins with p to its loop, if p is a plain upgrade
-// that nothing speaks against. Else it does nothing: the request is judged again
-// where it can be answered.
-func (s *Server) enter(c *conn, room *room, p []byte) bool {
+// upgrade is a plain upgrade that nothing speaks against. Its session is
+// counted in.
+type upgrade struct {
+	r     *http.Request
+	route *Route
+	offer *handshake.Offer
+	from  peer
+	rest  []byte // read behind the head
+}
+
+// upgradeOf gives the upgrade that p begins with, or nil: then the request is
+// judged again where it can be answered.
+func (s *Server) upgradeOf(c *conn, room *room, p []byte) *upgrade {
 	i := bytes.Index(p, []byte("\r\n\r\n"))
 	if i < 0 || !handshake.Plain(p[:i+4]) || s.closing.Load() {
-		return false
+		return nil
 	}
 	r, err := room.request(p[:i+4])
 	if err != nil {
-		return false
+		return nil
 	}
 	r.RemoteAddr = c.RemoteAddr().String()
 	rt := s.table.Load().match(r)
 	if rt == nil || rt.fanout != nil {
-		return false
+		return nil
 	}
 	offer, refusal := judge(r)
 	if refusal != nil || rt.forbidden(r) != nil {
-		return false
+		return nil
 	}
 	from := s.peerOf(r)
 	if s.admission.admit(from.client, rt.files()) != nil {
-		return false
+		return nil
 	}
-	q := s.request(r, rt, from, offer)
-	taken, err := s.cfg.Group.Take(c, append([]byte(nil), p[i+4:]...))
+	return &upgrade{r: r, route: rt, offer: offer, from: from, rest: append([]byte(nil), p[i+4:]...)}
+}
+
+// enter takes a client to its loop when it is its turn.
+func (s *Server) enter(c *conn, u *upgrade) {
+	began := time.Now()
+	if refusal, result := s.storm.pace(c, nil); refusal != nil {
+		s.Ended(u.from.client)
+		s.sendAway(c, u, refusal, result, began)
+		return
+	}
+	q := s.request(u.r, u.route, u.from, u.offer)
+	taken, err := s.cfg.Group.Take(c, u.rest)
 	c.left()
 	if err != nil {
-		s.cfg.Log.Warn("connection not taken over", "client", from.name(), "err", err)
-		s.Ended(from.client)
-		return true
+		s.cfg.Log.Warn("connection not taken over", "client", u.from.name(), "err", err)
+		s.Ended(u.from.client)
+		return
 	}
 	q.Client = taken
 	s.cfg.Relay.Start(q)
-	return true
+}
+
+// sendAway answers a client that does not get its turn. There are many of them,
+// and net/http would take as long over each as a session takes.
+func (s *Server) sendAway(c *conn, u *upgrade, refusal *handshake.Refusal, result string, began time.Time) {
+	s.cfg.Observe.Handshake(u.route.cfg.Name, result, time.Since(began))
+	s.cfg.Log.Debug("handshake refused", "route", u.route.cfg.Name, "client", u.from.name(), "status", refusal.Status, "why", refusal.What)
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // the socket's buffer is empty: it takes all or the peer is gone
+	_, _ = c.Write(refusal.Append(nil))
+	c.Close()
+	c.left()
 }
 
 // request parses a plain head.

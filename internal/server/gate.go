@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -153,15 +154,31 @@ func (c *conn) left() {
 	}
 }
 
-// connState frees places at the gate as net/http moves connections along.
-func connState(nc net.Conn, state http.ConnState) {
+// gatedConn gives the conn that nc is, or has inside; nil if there is none.
+func gatedConn(nc net.Conn) *conn {
 	if tc, ok := nc.(*tls.Conn); ok {
 		if k, ok := tc.NetConn().(*loop.Link); ok {
 			nc = k.Conn
 		}
 	}
-	c, ok := nc.(*conn)
-	if !ok {
+	c, _ := nc.(*conn)
+	return c
+}
+
+type connKey struct{}
+
+// connContext lets a request find the connection that it came on.
+func connContext(ctx context.Context, nc net.Conn) context.Context {
+	if c := gatedConn(nc); c != nil {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// connState frees places at the gate as net/http moves connections along.
+func connState(nc net.Conn, state http.ConnState) {
+	c := gatedConn(nc)
+	if c == nil {
 		return
 	}
 	switch state {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
@@ -79,7 +78,7 @@ func (t *transports) RoundTrip(r *http.Request) (*http.Response, error) {
 	var tried []*upstream.Instance
 	var failed error // why the last of them was not reached
 	for {
-		inst, err := tr.choice.Instance(tried)
+		inst, err := tr.choice.Plain(tried)
 		if failed != nil && errors.Is(err, upstream.ErrTried) {
 			return nil, failed
 		}
@@ -158,7 +157,9 @@ func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case upstream.Reason(err) == upstream.ReasonTimeout:
 		status = http.StatusGatewayTimeout
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(1))
+	for _, field := range comeAgain(1, 4) {
+		w.Header().Set(field[0], field[1])
+	}
 	http.Error(w, http.StatusText(status), status)
 }
 

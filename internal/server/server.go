@@ -42,6 +42,7 @@ type Server struct {
 	cfg       Config
 	trusted   []netip.Prefix
 	gate      *gate
+	storm     *storm
 	admission admission
 	table     atomic.Pointer[Table] // swapped, never changed
 	http      *http.Server
@@ -57,12 +58,13 @@ const (
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, trusted: cfg.Trusted}
 	s.gate = newGate(cfg.Limits.HandshakesPending, cfg.Listens)
+	s.storm = newStorm(cfg.Limits.HandshakesPerSecond)
 	s.admission.most, s.admission.files = cfg.Limits.Sessions, int64(max(openFiles()-fileReserve, 64))
 	s.admission.mostPerIP = cfg.Limits.SessionsPerIP
 	s.admission.perIP = map[netip.Addr]int{}
 	s.table.Store(&Table{})
 	s.http = &http.Server{
-		Handler: s, ConnState: connState, ReadHeaderTimeout: headTimeout, IdleTimeout: idleHTTP,
+		Handler: s, ConnState: connState, ConnContext: connContext, ReadHeaderTimeout: headTimeout, IdleTimeout: idleHTTP,
 		MaxHeaderBytes: handshake.MaxHead - 4<<10, // net/http allows 4 KiB more
 		ErrorLog:       log.New(&quiet{cfg.Log}, "", 0),
 	}
@@ -112,7 +114,7 @@ func (s *Server) Unsubscribed(client netip.Addr) { s.admission.leave(client, fil
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch rt := s.table.Load().match(r); {
 	case s.closing.Load():
-		refuse(w, &handshake.Refusal{Status: 503, What: "going away", Header: [][2]string{{"Retry-After", "1"}}})
+		refuse(w, goingAway())
 	case r.Method == http.MethodConnect:
 		refuse(w, &handshake.Refusal{Status: 405, What: "no CONNECT here"})
 	case rt == nil:
@@ -134,12 +136,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rt *Route) {
 		refusal = rt.forbidden(r)
 	}
 	p := s.peerOf(r)
+	result := ""
 	if refusal == nil {
-		refusal = s.admission.admit(p.client, rt.files())
+		refusal, result = s.admit(r, rt, p)
 	}
 	switch {
 	case refusal != nil:
-		s.refused(w, rt, p, refusal, began)
+		s.refusedAs(result, w, rt, p, refusal, began)
 	case rt.fanout != nil:
 		s.subscribe(w, r, rt, p, offer, began)
 	default:
@@ -154,9 +157,30 @@ func judge(r *http.Request) (*handshake.Offer, *handshake.Refusal) {
 	})
 }
 
+// admit counts a session in, once it is its turn, or tells why not and what
+// metrics call that; "" is the status.
+func (s *Server) admit(r *http.Request, rt *Route, p peer) (refusal *handshake.Refusal, result string) {
+	if refusal = s.admission.admit(p.client, rt.files()); refusal != nil {
+		return refusal, ""
+	}
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	if refusal, result = s.storm.pace(c, r.Context().Done()); refusal != nil {
+		s.admission.leave(p.client, rt.files())
+	}
+	return refusal, result
+}
+
 // refused answers a handshake that comes to nothing, and counts it.
 func (s *Server) refused(w http.ResponseWriter, rt *Route, p peer, refusal *handshake.Refusal, began time.Time) {
-	s.cfg.Observe.Handshake(rt.cfg.Name, strconv.Itoa(refusal.Status), time.Since(began))
+	s.refusedAs("", w, rt, p, refusal, began)
+}
+
+// refusedAs is refused for what metrics call result; "" is the status.
+func (s *Server) refusedAs(result string, w http.ResponseWriter, rt *Route, p peer, refusal *handshake.Refusal, began time.Time) {
+	if result == "" {
+		result = strconv.Itoa(refusal.Status)
+	}
+	s.cfg.Observe.Handshake(rt.cfg.Name, result, time.Since(began))
 	told := []any{"route", rt.cfg.Name, "client", p.name(), "status", refusal.Status, "why", refusal.What}
 	if refusal.Status == http.StatusForbidden { // a browser tells its page nothing
 		rt.complain().Warn("handshake refused", told...)
@@ -218,7 +242,9 @@ func refuse(w http.ResponseWriter, f *handshake.Refusal) {
 // closed with 1001 at a time of its own within drain. A little after drain, or
 // when ctx ends, those that are left are cut.
 func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
-	s.closing.Store(true)
+	if !s.closing.Swap(true) {
+		close(s.storm.ending)
+	}
 	ctx, cancel := context.WithTimeout(ctx, drain+lastCall)
 	defer cancel()
 	web := make(chan struct{})

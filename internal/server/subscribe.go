@@ -138,7 +138,7 @@ func (rt *Route) want(r *http.Request) *fanout.Want {
 func (s *Server) listen(w http.ResponseWriter, r *http.Request, rt *Route) {
 	began := time.Now()
 	p := s.peerOf(r)
-	refusal := rt.forbidden(r)
+	refusal, result := rt.forbidden(r), ""
 	rt.allowOrigin(w, r)
 	transport, ok := accepted(r.Header.Values("Accept"))
 	switch {
@@ -158,13 +158,13 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request, rt *Route) {
 		w.Header().Set("Content-Type", contentTypes[transport])
 		return
 	default:
-		refusal = s.admission.admit(p.client, rt.files())
+		refusal, result = s.admit(r, rt, p)
 		if refusal == nil {
 			s.stream(w, r, rt, p, transport, began)
 			return
 		}
 	}
-	s.refused(w, rt, p, refusal, began)
+	s.refusedAs(result, w, rt, p, refusal, began)
 }
 
 var contentTypes = map[fanout.Transport]string{

@@ -183,7 +183,7 @@ func (a *App) sessions() (n int64) {
 	var held int64
 	for _, p := range a.Pools() {
 		for _, i := range p.Instances() {
-			held += int64(i.Sessions())
+			held += int64(i.Sessions() + i.Handshakes())
 		}
 	}
 	return max(n, held)

@@ -19,12 +19,14 @@ var (
 	ErrNone  = errors.New("no instance is up")
 	ErrFull  = errors.New("every instance is at its session cap")
 	ErrTried = errors.New("every instance that is up has been tried")
+	ErrBusy  = errors.New("every instance has as many handshakes under way as it takes")
 )
 
 // Balancer chooses instances of a pool for one route.
 type Balancer struct {
 	pool   *Pool
 	cookie string // the sticky cookie's name, or ""
+	hashed bool   // a key has an instance of its own
 
 	mu     sync.Mutex // guards what follows
 	policy balance.Policy
@@ -38,7 +40,7 @@ type Balancer struct {
 func NewBalancer(p *Pool, policy, cookie string) *Balancer {
 	var seed [32]byte
 	crand.Read(seed[:])
-	return &Balancer{pool: p, cookie: cookie, policy: balance.New(policy), rng: rand.New(rand.NewChaCha8(seed))}
+	return &Balancer{pool: p, cookie: cookie, hashed: policy == "hash", policy: balance.New(policy), rng: rand.New(rand.NewChaCha8(seed))}
 }
 
 // Pool is the one that is chosen from.
@@ -48,11 +50,13 @@ func (b *Balancer) Pool() *Pool { return b.pool }
 func (b *Balancer) CookieName() string { return b.cookie }
 
 // Choice is one client's claim on an instance: it remembers where the client
-// was before and what its key is.
+// was before and what its key is. It belongs to whoever serves the client.
 type Choice struct {
 	b      *Balancer
 	key    uint64
-	cookie string // as the client sent it
+	cookie string    // as the client sent it
+	asked  *Instance // the handshake with it is under way; nil: none is
+	bound  bool      // the last ErrBusy was about the client's own instance
 }
 
 // For makes the choice for a client whose hash key and sticky cookie are these.
@@ -60,30 +64,95 @@ func (b *Balancer) For(key, cookie string) *Choice {
 	return &Choice{b: b, key: balance.Hash(key), cookie: cookie}
 }
 
-// Instance chooses one that is not among tried and counts a session in; the
-// caller releases it.
+// Instance chooses one that is not among tried for a handshake, and counts a
+// session in; the caller releases it. The handshake counts towards the
+// instance's max_handshakes until Settled is called, or Instance again. ErrBusy
+// says that there will be room: the caller may ask again, with the same tried.
 func (c *Choice) Instance(tried []*Instance) (*Instance, error) {
+	c.Settled()
+	m, err := c.pick(tried, true)
+	if err != nil {
+		return nil, err
+	}
+	c.asked = m.Instance
+	return m.Instance, nil
+}
+
+// Plain chooses as Instance does, for what is no handshake.
+func (c *Choice) Plain(tried []*Instance) (*Instance, error) {
+	m, err := c.pick(tried, false)
+	return m.Instance, err
+}
+
+// Settled tells that the handshake with the instance that was chosen last is
+// over, whatever came of it. It may be called again.
+func (c *Choice) Settled() {
+	if c.asked != nil {
+		c.asked.asking.Add(-1)
+		c.asked = nil
+	}
+}
+
+// Bound tells whether the last ErrBusy was about one instance alone: the one
+// that the client's cookie names, or its key. Others may have room for others.
+func (c *Choice) Bound() bool { return c.bound }
+
+// pick chooses a member and counts a session in, and a handshake if it is for
+// one.
+func (c *Choice) pick(tried []*Instance, handshake bool) (member, error) {
 	b := c.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	members := *b.pool.members.Load()
 	err := b.snapshot(members, tried)
 	if err != nil {
-		return nil, err
+		return member{}, err
 	}
-	k := c.sticky()
+	k := c.own()
+	if c.bound = handshake && k >= 0 && members[k].busy(); c.bound {
+		return member{}, ErrBusy // elsewhere nobody knows the client
+	}
 	if k < 0 {
+		if handshake && !b.withoutBusy(members) {
+			return member{}, ErrBusy
+		}
 		k = b.policy.Pick(b.cs, c.key, b.rng)
 	}
 	if k < 0 {
-		return nil, ErrNone
+		return member{}, ErrNone
 	}
 	members[k].acquire()
-	return members[k].Instance, nil
+	if handshake {
+		members[k].asking.Add(1)
+	}
+	return members[k], nil
+}
+
+// own gives the usable candidate that the client belongs to, by its cookie or
+// its key, or -1 when any will do.
+func (c *Choice) own() int {
+	k := c.sticky()
+	if k < 0 && c.b.hashed {
+		k = c.b.policy.Pick(c.b.cs, c.key, c.b.rng)
+	}
+	return k
+}
+
+// withoutBusy leaves those usable in b.cs that have room for a handshake, and
+// tells whether there are any.
+func (b *Balancer) withoutBusy(members []member) bool {
+	room := false
+	for k := range b.cs {
+		c := &b.cs[k]
+		c.Usable = c.Usable && !members[k].busy()
+		room = room || c.Usable
+	}
+	return room
 }
 
 // This is Instance for one that is chosen already.
 func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
+	c.Settled()
 	b := c.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,8 +161,14 @@ func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 		return nil, err
 	}
 	for k, m := range members {
-		if m.Instance == i && b.cs[k].Usable {
+		switch {
+		case m.Instance != i || !b.cs[k].Usable:
+		case m.busy():
+			return nil, ErrBusy
+		default:
 			i.acquire()
+			i.asking.Add(1)
+			c.asked = i
 			return i, nil
 		}
 	}

@@ -101,6 +101,82 @@ func TestWhyNobody(t *testing.T) {
 	wantErr(t, "no members", c, ErrNone)
 }
 
+// TestHandshakesAtATime: an instance takes so many at a time; sessions and
+// ordinary requests don't count.
+func TestHandshakesAtATime(t *testing.T) {
+	b, is := three(t, "", "handshakes=2")
+	var asking []*Choice
+	for range 6 {
+		c := b.For("", "")
+		choose(t, c)
+		asking = append(asking, c)
+	}
+	late := b.For("", "")
+	wantErr(t, "six under way", late, ErrBusy)
+	if late.Bound() {
+		t.Error("any instance will do, and it is said to wait for one alone")
+	}
+	if _, err := late.Plain(nil); err != nil {
+		t.Errorf("an ordinary request waits for handshakes: %v", err)
+	}
+	for _, i := range is {
+		if i.Handshakes() != 2 || i.view(1).Handshakes != 2 {
+			t.Errorf("%s has %d handshakes under way, want 2", i.Name(), i.Handshakes())
+		}
+	}
+	home := asking[3].asked
+	asking[3].Settled()
+	asking[3].Settled()
+	if got := choose(t, late); got != home || home.Handshakes() != 2 {
+		t.Errorf("the place that is free at %s is given to %s; the first has %d handshakes", home.Name(), got.Name(), home.Handshakes())
+	}
+	wantErr(t, "six again", b.For("", ""), ErrBusy)
+	for k, i := range is {
+		wantErr(t, "two tried, the third busy", b.For("", ""), ErrBusy, is[(k+1)%3], is[(k+2)%3])
+		setDown(i)
+	}
+	wantErr(t, "all down", b.For("", ""), ErrNone)
+}
+
+// TestNextHandshakeEndsTheLast: who asks again has given the last one up.
+func TestNextHandshakeEndsTheLast(t *testing.T) {
+	b, is := three(t, "", "handshakes=1")
+	c := b.For("", "")
+	var tried []*Instance
+	for range is {
+		tried = append(tried, choose(t, c, tried...))
+	}
+	wantErr(t, "all tried", c, ErrTried, tried...)
+	for _, i := range is {
+		if i.Handshakes() != 0 {
+			t.Errorf("%s counts %d handshakes, and all were given up", i.Name(), i.Handshakes())
+		}
+	}
+}
+
+// TestBusyHomeIsWaitedFor: whom a cookie or a key binds to an instance is not
+// sent elsewhere because it is busy for a moment.
+func TestBusyHomeIsWaitedFor(t *testing.T) {
+	sticky, is := three(t, "sluice", "handshakes=1")
+	hashed := NewBalancer(sticky.Pool(), "hash", "")
+	for name, again := range map[string]func() *Choice{
+		"cookie": func() *Choice { return sticky.For("", cookieValue(is[1].id)) },
+		"key":    func() *Choice { return hashed.For("user", "") },
+	} {
+		first, second := again(), again()
+		home := choose(t, first)
+		wantErr(t, name+": home is busy", second, ErrBusy)
+		if !second.Bound() {
+			t.Errorf("%s: nobody is told that another client may have room elsewhere", name)
+		}
+		first.Settled()
+		if got := choose(t, second); got != home {
+			t.Errorf("%s: the client was on %s and comes to %s", name, home.Name(), got.Name())
+		}
+		second.Settled()
+	}
+}
+
 // TestCapUnderPressure: a cap holds when many ask at once.
 func TestCapUnderPressure(t *testing.T) {
 	b, is := three(t, "", "max=5")

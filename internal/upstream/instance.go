@@ -39,6 +39,7 @@ type Instance struct {
 
 	sessions atomic.Int64
 	leaving  atomic.Int64 // of them, those on their way to another instance
+	asking   atomic.Int64 // handshakes under way
 	down     atomic.Bool
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
@@ -101,6 +102,9 @@ func (i *Instance) Up() bool { return !i.down.Load() }
 
 // Sessions counts those under way.
 func (i *Instance) Sessions() int { return int(i.sessions.Load()) }
+
+// Handshakes counts those under way.
+func (i *Instance) Handshakes() int { return int(i.asking.Load()) }
 
 // Target is the request target for a client's: the URL's own path in front.
 func (i *Instance) Target(client string) string {
@@ -227,6 +231,8 @@ type View struct {
 	Until    string   `json:"until,omitempty"` // it comes back: the time left
 	Load     LoadView `json:"load"`
 	Sessions int      `json:"sessions"`
+	// Handshakes are those under way.
+	Handshakes int `json:"handshakes"`
 
 	Ejections map[string]uint64 `json:"ejections,omitempty"` // ever, by reason
 }
@@ -249,7 +255,7 @@ func (i *Instance) view(least float64) View {
 	parts, state := i.parts, i.state
 	i.mu.Unlock()
 	parts.Sessions = i.Sessions()
-	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Load: LoadView{
+	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Handshakes: i.Handshakes(), Load: LoadView{
 		Score: parts.Score(least), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
 		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}

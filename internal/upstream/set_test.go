@@ -55,6 +55,8 @@ func upstreamAt(t *testing.T, s string) *config.Upstream {
 			fmt.Sscan(value, &c.Weight)
 		case "max":
 			fmt.Sscan(value, &c.MaxSessions)
+		case "handshakes":
+			fmt.Sscan(value, &c.MaxHandshakes)
 		case "host":
 			c.Host = value
 		default:

@@ -13,15 +13,15 @@ func TestNextInstance(t *testing.T) {
 	// each gives an instance that fails in its way.
 	each := map[string]func(t *testing.T) string{
 		"refuses": func(t *testing.T) string { in := testkit.Listen(t); in.Close(); return in.URL() },
-		"resets":  func(t *testing.T) string { return failing(t, (*testkit.Peer).Reset) },
+		"resets":  func(t *testing.T) string { return instanceThat(t, (*testkit.Peer).Reset) },
 		"hangs up": func(t *testing.T) string {
-			return failing(t, func(p *testkit.Peer) {
+			return instanceThat(t, func(p *testkit.Peer) {
 				p.Conn().Read(make([]byte, 4096))
 				p.Close()
 			})
 		},
 		"hangs up inside a head": func(t *testing.T) string {
-			return failing(t, func(p *testkit.Peer) {
+			return instanceThat(t, func(p *testkit.Peer) {
 				p.Conn().Read(make([]byte, 4096))
 				_ = p.TrySend([]byte("HTTP/1.1 10"))
 				p.Close()
@@ -42,9 +42,9 @@ func TestNextInstance(t *testing.T) {
 	})
 }
 
-// failing runs an instance that ends every connection in one way, until the
+// instanceThat runs an instance that treats every connection in one way, until the
 // test ends.
-func failing(t *testing.T, end func(*testkit.Peer)) string {
+func instanceThat(t *testing.T, end func(*testkit.Peer)) string {
 	t.Helper()
 	in := testkit.Listen(t)
 	ended := make(chan struct{})
@@ -68,7 +68,7 @@ func TestNobodyAnswers(t *testing.T) {
 		visits := make(chan struct{}, 16)
 		var ups []string
 		for range 5 {
-			ups = append(ups, failing(t, func(p *testkit.Peer) { visits <- struct{}{}; p.Reset() }))
+			ups = append(ups, instanceThat(t, func(p *testkit.Peer) { visits <- struct{}{}; p.Reset() }))
 		}
 		a := testkit.Start(t, tr, testkit.Config{Upstreams: ups}.String())
 		client := a.Dial(t)
