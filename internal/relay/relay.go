@@ -61,7 +61,8 @@ func (t *starting) Run(l *loop.Loop) {
 		s.end()
 		return
 	}
-	if s.relay.going.Load() {
+	s.follow()
+	if s.relay.going.Load() || s.route.removed.Load() {
 		s.refuse(503, "going_away", "going away")
 		return
 	}
