@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/sluice-proxy/sluice/internal/config"
 )
@@ -93,9 +94,9 @@ func (a *App) reloadText(ctx context.Context, by string, text []byte, err error)
 	if changes.Changed == nil {
 		changes.Changed = []string{}
 	}
-	a.log.Info("configuration reloaded", "by", by, "generation", a.now.Load().generation, "changed", changes.Changed)
+	a.log.Info("configuration reloaded", "by", by, "generation", a.now.Load().generation, "changed", strings.Join(changes.Changed, "; "))
 	if len(changes.Restart) > 0 {
-		a.log.Warn("restart to apply", "keys", changes.Restart)
+		a.log.Warn("restart to apply", "keys", strings.Join(changes.Restart, ", "))
 	}
 	return changes, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -24,7 +25,7 @@ func (a *App) watch(ctx context.Context) {
 		return
 	}
 	defer w.Close()
-	a.watchFolders(w)
+	names := a.watchFolders(w)
 	last := a.opt.File.Text
 	a.lookAgain(ctx, &last) // it may have changed since it was read
 	var settled <-chan time.Time
@@ -32,15 +33,15 @@ func (a *App) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.Events:
-			if settled == nil {
+		case e := <-w.Events:
+			if settled == nil && slices.Contains(names, filepath.Base(e.Name)) {
 				settled = time.After(settleFor)
 			}
 		case err := <-w.Errors:
 			a.log.Warn("configuration file not watched", "err", err)
 		case <-settled:
 			settled = nil
-			a.watchFolders(w)
+			names = a.watchFolders(w)
 			a.lookAgain(ctx, &last)
 		}
 	}
@@ -58,30 +59,35 @@ func (a *App) lookAgain(ctx context.Context, last *[]byte) {
 }
 
 // watchFolders watches the file's folder, and those of the links that lead to
-// it.
-func (a *App) watchFolders(w *fsnotify.Watcher) {
-	for _, dir := range folders(a.opt.File.Path) {
+// it. It gives the names in there that matter.
+func (a *App) watchFolders(w *fsnotify.Watcher) (names []string) {
+	dirs, names := trail(a.opt.File.Path)
+	for _, dir := range dirs {
 		_ = w.Remove(dir) // it may be another folder of that name by now
 		if err := w.Add(dir); err != nil {
 			a.log.Warn("configuration file not watched", "folder", dir, "err", err)
 		}
 	}
+	return names
 }
 
-// folders gives the folders in which a change may change what path leads to.
-func folders(path string) (dirs []string) {
+// trail gives the folders in which a change may change what path leads to, and
+// the names of what may change there: the file, links to it and to its folder,
+// and the link by which a folder of a cluster's settings is renewed as a whole.
+func trail(path string) (dirs, names []string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	dirs = []string{filepath.Dir(path)}
-	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != dirs[0] {
-		dirs = append(dirs, filepath.Dir(real))
+	dirs, names = []string{filepath.Dir(path)}, []string{filepath.Base(path), "..data"}
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+		dirs, names = append(dirs, filepath.Dir(real)), append(names, filepath.Base(real))
 	}
 	for at := filepath.Dir(path); filepath.Dir(at) != at; at = filepath.Dir(at) {
 		if fi, err := os.Lstat(at); err == nil && fi.Mode()&os.ModeSymlink != 0 {
-			dirs = append(dirs, filepath.Dir(at))
+			dirs, names = append(dirs, filepath.Dir(at)), append(names, filepath.Base(at))
 		}
 	}
-	return dirs
+	slices.Sort(dirs)
+	return slices.Compact(dirs), names
 }
