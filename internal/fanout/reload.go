@@ -3,6 +3,7 @@ package fanout
 import (
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -22,8 +23,8 @@ func (r *Route) Replaces(old *Route) bool {
 }
 
 // Replace has r take old's place: its streams and their subscribers are r's from
-// here on, and follow it as soon as their loops come to it. The caller has asked
-// Replaces, and nobody has joined r yet.
+// here on. It waits until all follow it. The caller has asked Replaces, and
+// nobody has joined r yet.
 func (r *Route) Replace(old *Route) {
 	f, mine := r.fanout, r.home
 	f.mu.Lock()
@@ -34,9 +35,11 @@ func (r *Route) Replace(old *Route) {
 	h.mu.Lock()
 	h.now.Store(r)
 	h.mu.Unlock()
+	var done sync.WaitGroup
 	for _, s := range h.all() {
-		s.adopt(r)
+		s.adopt(r, &done)
 	}
+	done.Wait()
 }
 
 // Discard takes back a route that nobody has joined.
@@ -105,7 +108,7 @@ func (t *lonely) Run(l *loop.Loop) {
 }
 
 // adopt has all parts of a stream follow a route that has taken another's place.
-func (s *Stream) adopt(r *Route) {
+func (s *Stream) adopt(r *Route, done *sync.WaitGroup) {
 	s.plain.bound(r.limits())
 	s.mu.Lock()
 	for f, d := range s.derived {
@@ -116,19 +119,23 @@ func (s *Stream) adopt(r *Route) {
 	s.mu.Unlock()
 	for i := range s.audiences {
 		a := &s.audiences[i]
-		a.crew.loop.Post(&adopting{a, r})
+		done.Add(1)
+		a.crew.loop.Post(&adopting{a, r, done})
 	}
-	s.loop.Post((*renewing)(s))
+	done.Add(1)
+	s.loop.Post(&renewing{s, done})
 }
 
 // adopting tells an audience of the route that is its stream's now.
 type adopting struct {
 	audience *audience
 	route    *Route
+	done     *sync.WaitGroup
 }
 
 // Run has its subscribers follow.
 func (t *adopting) Run(*loop.Loop) {
+	defer t.done.Done()
 	a := t.audience
 	old := a.route
 	a.route = t.route
@@ -157,10 +164,16 @@ func (s *subscriber) adopt(old *Route) {
 }
 
 // renewing is a stream whose source's route has changed.
-type renewing Stream
+type renewing struct {
+	stream *Stream
+	done   *sync.WaitGroup
+}
 
 // Run has the source follow.
-func (t *renewing) Run(*loop.Loop) { (*Stream)(t).source.adopt() }
+func (t *renewing) Run(*loop.Loop) {
+	defer t.done.Done()
+	t.stream.source.adopt()
+}
 
 // adopt sets the source's clocks by the route that is the stream's now, and goes
 // to another URL where the present one is not named any more.

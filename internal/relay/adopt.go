@@ -2,6 +2,7 @@ package relay
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -11,22 +12,27 @@ import (
 
 // Adopt has the sessions of a route go on under another one, which has taken
 // its place: those on instances that are among members stay where they are, the
-// others leave theirs.
+// others leave theirs. It waits until all do.
 func (r *Relay) Adopt(old, rt *Route, members []*upstream.Instance) {
 	old.next.Store(rt)
+	var done sync.WaitGroup
 	for _, l := range r.group.Loops() {
-		l.Post(&adoptTask{r, old, rt, members})
+		done.Add(1)
+		l.Post(&adoptTask{r, old, rt, members, &done})
 	}
+	done.Wait()
 }
 
 type adoptTask struct {
 	relay    *Relay
 	old, now *Route
 	members  []*upstream.Instance
+	done     *sync.WaitGroup
 }
 
 // Run walks the loop's sessions.
 func (t *adoptTask) Run(l *loop.Loop) {
+	defer t.done.Done()
 	for s := t.relay.fleet[l.Index].first; s != nil; {
 		next := s.next
 		if s.route == t.old {
