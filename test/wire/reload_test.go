@@ -64,6 +64,7 @@ func TestReloadHoldsForOldSessions(t *testing.T) {
 		change := func(c testkit.Config) {
 			t.Helper()
 			c.Upstreams = base.Upstreams
+			c.Timeouts = strings.TrimPrefix(c.Timeouts+", close: 100ms", ", ")
 			a.Reload(t, c.String())
 		}
 		for _, c := range []struct {
@@ -126,8 +127,8 @@ func TestReloadEndsRemovedRoutes(t *testing.T) {
 		two := func(second string) string {
 			return testkit.Config{Upstreams: []string{in.URL()}, Route: "    match: {path: /stays}"}.String() + second
 		}
-		balance := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s}\n    balance: {upstreams: \"" + in.URL() + "\", health: {probe: none}, failover: {spread: 10ms}}\n"
-		fanout := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s}\n    fanout: {source: \"" + in.URL() + "\", compress: false, source_compress: false, linger: 0s}\n"
+		balance := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s, close: 200ms}\n    balance: {upstreams: \"" + in.URL() + "\", health: {probe: none}, failover: {spread: 10ms}}\n"
+		fanout := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s, close: 200ms}\n    fanout: {source: \"" + in.URL() + "\", compress: false, source_compress: false, linger: 0s}\n"
 		a := testkit.Start(t, tr, two(balance))
 		stays, staysLeg := a.Dial(t), (*testkit.Peer)(nil)
 		stays.SendString(testkit.Upgrade("/stays"))
@@ -211,7 +212,7 @@ func TestReloadDrainsRemovedUpstreams(t *testing.T) {
 func TestReloadLeavesTheOtherRoutesInstance(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
 		shared, own := testkit.Listen(t), testkit.Listen(t)
-		second := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s}\n    balance: {upstreams: \"" + shared.URL() + "\", health: {probe: none}}\n"
+		second := "  - name: x\n    match: {path: /x}\n    timeouts: {ping: 0s, close: 200ms}\n    balance: {upstreams: \"" + shared.URL() + "\", health: {probe: none}}\n"
 		route := func(up *testkit.Instance) string {
 			return testkit.Config{Upstreams: []string{up.URL()}, Route: "    match: {path: /r}"}.String() + second
 		}
