@@ -133,10 +133,11 @@ func (s *Set) reprobe() (up []*Instance) {
 		if cfg != nil && i.prober != nil && *i.prober == *proberOf(i, cfg) {
 			continue
 		}
+		probed := i.prober != nil
 		i.stopProbes()
 		if cfg != nil {
 			s.startProbes(i, cfg)
-		} else if i.trust() {
+		} else if probed && i.trust() {
 			up = append(up, i)
 		}
 	}
