@@ -40,11 +40,11 @@ type cli struct {
 	Fanout  fanoutCmd  `cmd:"" help:"Hand the stream of one WebSocket source to any number of clients."`
 	Run     runCmd     `cmd:"" help:"Run what a configuration file says."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file; errors name line and column."`
+	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`
+	Bench   benchCmd   `cmd:"" help:"Load generators and stamped servers, to measure any WebSocket server or proxy."`
 	Reload  reloadCmd  `cmd:"" help:"Have a running Sluice read its configuration file again."`
 	Drain   drainCmd   `cmd:"" help:"Have a running Sluice take no new session to an instance, and let go of those it has."`
 	Undrain undrainCmd `cmd:"" help:"Have a running Sluice use a drained instance again."`
-	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`
-	Bench   benchCmd   `cmd:"" help:"Load generators and stamped servers, to measure any WebSocket server or proxy."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

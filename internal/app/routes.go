@@ -38,7 +38,7 @@ type route struct {
 	complain *upstream.Complaints
 	faded    []*fanout.Route // of the same name, with settings that those who are there keep
 	old      *route          // the one whose place it takes; nil for none
-	made     bool   // fanout was made for this one
+	made     bool            // fanout was made for this one
 }
 
 // prepare makes the next build and what it needs of pools. Nothing changes
@@ -149,7 +149,7 @@ func (a *App) commit(old, next *build, update *upstream.Update) {
 	update.Commit(func() { a.enter(next) })
 	for _, rt := range next.routes {
 		if rt.relay != nil && rt.old != nil {
-			a.relay.Adopt(rt.old.relay, rt.relay, rt.pool.Instances())
+			a.relay.Adopt(rt.old.relay, rt.relay, rt.pool)
 		}
 		if rt.made && rt.old != nil && !rt.fanout.Replaces(rt.old.fanout) {
 			rt.old.fanout.Fade()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
@@ -154,6 +155,12 @@ func (s *subscriber) adopt(old *Route) {
 		s.flags &^= flagAsked
 		if next := now + time.Duration(s.loop().Random()%uint64(max(every, 1))); before == 0 || next < s.due {
 			s.due = next
+		}
+	}
+	if a := s.more; a != nil && r.Limits != old.Limits {
+		a.tokens, a.pings = limit.Bucket{}, limit.Bucket{} // what it owes is counted by the old rate
+		if a.throttle != 0 {
+			a.throttle = now
 		}
 	}
 	messages := reflect.DeepEqual(r.Fanout.ClientMessages, old.Fanout.ClientMessages) && reflect.DeepEqual(r.answers, old.answers)

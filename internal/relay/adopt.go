@@ -5,20 +5,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // Adopt has the sessions of a route go on under another one, which has taken
-// its place: those on instances that are among members stay where they are, the
+// its place: those on instances that its pool has stay where they are, the
 // others leave theirs. It waits until all do.
-func (r *Relay) Adopt(old, rt *Route, members []*upstream.Instance) {
+func (r *Relay) Adopt(old, rt *Route, pool *upstream.Pool) {
 	old.next.Store(rt)
 	var done sync.WaitGroup
 	for _, l := range r.group.Loops() {
 		done.Add(1)
-		l.Post(&adoptTask{r, old, rt, members, &done})
+		l.Post(&adoptTask{r, old, rt, pool, &done})
 	}
 	done.Wait()
 }
@@ -26,18 +27,19 @@ func (r *Relay) Adopt(old, rt *Route, members []*upstream.Instance) {
 type adoptTask struct {
 	relay    *Relay
 	old, now *Route
-	members  []*upstream.Instance
+	pool     *upstream.Pool
 	done     *sync.WaitGroup
 }
 
 // Run walks the loop's sessions.
 func (t *adoptTask) Run(l *loop.Loop) {
 	defer t.done.Done()
+	members := t.pool.Instances() // now: none of those that sessions have here is too new to be among them
 	for s := t.relay.fleet[l.Index].first; s != nil; {
 		next := s.next
 		if s.route == t.old {
 			s.adopt(t.now)
-			if s.inst != nil && s.phase <= open && !slices.Contains(t.members, s.inst) {
+			if s.inst != nil && s.phase <= open && !slices.Contains(members, s.inst) {
 				s.schedule(&Leaving{Instance: s.inst, Code: ws.CodeRestart, Reason: "the instance was removed from the route", Failover: true})
 			}
 		}
@@ -55,8 +57,14 @@ func (s *session) follow() {
 
 // adopt sets the session's clocks by another route.
 func (s *session) adopt(rt *Route) {
+	old, now := s.route, s.now()
 	s.route = rt
-	now := s.now()
+	if a, b := &old.Limits, &rt.Limits; a.MessageRate != b.MessageRate || a.MessageBurst != b.MessageBurst || a.PingsPerSecond != b.PingsPerSecond {
+		s.tokens, s.pings = limit.Bucket{}, limit.Bucket{} // what it owes is counted by the old rate
+		if s.throttled != 0 {
+			s.throttled = now
+		}
+	}
 	if every := rt.Timeouts.Ping; every > 0 && s.phase > opening {
 		for _, x := range [2]*side{&s.client, &s.leg} {
 			if due := now + time.Duration(s.loop().Random()%uint64(every)); x.pingDue == 0 || x.pingDue > now+every {

@@ -38,6 +38,7 @@ func (s *Set) Undrain(name string) (n int, err error) {
 		n += i.Sessions()
 		if i.draining.Load() {
 			i.given.Store(0) // slow start
+			i.Reached()      // what was opening when it was drained says nothing
 			i.draining.Store(false)
 			s.log.Info("instance is back", "instance", i.name)
 		}

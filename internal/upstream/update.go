@@ -24,7 +24,8 @@ type nextPool struct {
 
 // Prepare checks and resolves the next configuration of the pools, each by its
 // name. Nothing changes before Commit, and nothing at all on an error. Only one
-// Update is made at a time.
+// Update is made at a time. A pool without any address is an error, save for the
+// first update: whoever starts may start before the others.
 func (s *Set) Prepare(ctx context.Context, cfgs []*config.Pool) (*Update, error) {
 	u := &Update{set: s}
 	for _, cfg := range cfgs {
@@ -32,6 +33,7 @@ func (s *Set) Prepare(ctx context.Context, cfgs []*config.Pool) (*Update, error)
 			return nil, err
 		}
 	}
+	first := len(s.Pools()) == 0
 	for _, cfg := range cfgs {
 		n := nextPool{Pool: s.pool(cfg.Name), cfg: cfg}
 		if n.made = n.Pool == nil; n.made {
@@ -40,6 +42,9 @@ func (s *Set) Prepare(ctx context.Context, cfgs []*config.Pool) (*Update, error)
 		var ok bool
 		if n.wanted, ok = n.resolve(ctx, cfg); !ok {
 			return nil, fmt.Errorf("pool %s: names not resolved: %w", cfg.Name, ctx.Err())
+		}
+		if len(n.wanted) == 0 && !first {
+			return nil, fmt.Errorf("pool %s: no name of its upstreams could be looked up", cfg.Name)
 		}
 		u.pools = append(u.pools, n)
 	}

@@ -241,3 +241,20 @@ func TestBalancerChanges(t *testing.T) {
 	wantErr(t, "of a pool without any", c, ErrNone)
 }
 
+// TestPrepareWithoutAddresses: whoever starts may be early; later it is more
+// likely a mistake, and would empty the pool.
+func TestPrepareWithoutAddresses(t *testing.T) {
+	s, _ := newSet()
+	nowhere := poolOf(t, "prices", "ws://nowhere.invalid:9000")
+	updates(t, s, nowhere)
+	if len(s.Pools()) != 1 {
+		t.Fatal("at first a pool may be empty")
+	}
+	updates(t, s, poolOf(t, "prices", "ws://10.0.0.1:9000"))
+	if _, err := s.Prepare(t.Context(), []*config.Pool{nowhere}); err == nil || names(s.Pools()[0]) != "1" {
+		t.Errorf("later: %v, and it has %s", err, names(s.Pools()[0]))
+	}
+	if _, err := s.Prepare(t.Context(), []*config.Pool{poolOf(t, "prices", "ws://nowhere.invalid:9000", "ws://10.0.0.2:9000")}); err != nil {
+		t.Errorf("with one that is found: %v", err)
+	}
+}

@@ -120,6 +120,30 @@ func TestReloadHoldsForOldSessions(t *testing.T) {
 	})
 }
 
+// Who waits for a rate that is no more does not wait any longer.
+func TestReloadLiftsARate(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		const rate = "messages: {rate: 0.001, burst: 1}"
+		b := start(t, tr, testkit.Config{Limits: rate})
+		client, leg := b.open(t)
+		client.Send(testkit.Text("1"), testkit.Text("2"))
+		leg.Want("the first is within it", testkit.Text("1"))
+		b.Reload(t, testkit.Config{Upstreams: []string{b.in.URL()}}.String())
+		leg.Want("and without it so is the second", testkit.Text("2"))
+
+		in := testkit.Listen(t)
+		forwards := func(limits string) string {
+			return testkit.Feed{Sources: []string{in.URL()}, Limits: limits, Fanout: "client_messages: forward"}.String()
+		}
+		f := &feed{testkit.Start(t, tr, forwards(rate)), in}
+		client, leg = f.open(t)
+		client.Send(testkit.Text("1"), testkit.Text("2"))
+		leg.Want("of a fan-out's clients too", testkit.Text("1"))
+		f.Reload(t, forwards(""))
+		leg.Want("no one waits", testkit.Text("2"))
+	})
+}
+
 // Sessions end whose route is no more, or does something else.
 func TestReloadEndsRemovedRoutes(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
