@@ -36,9 +36,11 @@ type route struct {
 	pool     *upstream.Pool
 	counters *loop.Counters
 	complain *upstream.Complaints
-	faded    []*fanout.Route // of the same name, with settings that those who are there keep
-	old      *route          // the one whose place it takes; nil for none
-	made     bool            // fanout was made for this one
+	made     bool // fanout was made for this one
+
+	// Owned by the reload under way.
+	faded []*fanout.Route // of the same name, with settings that those who are there keep
+	old   *route          // the one whose place it takes; nil for none
 }
 
 // prepare makes the next build and what it needs of pools. Nothing changes
@@ -88,7 +90,8 @@ func (b *build) route(rc *config.Route) *route {
 // inherit takes over what does not depend on the configuration.
 func (rt *route) inherit(a *App) {
 	if rt.old != nil {
-		rt.counters, rt.complain, rt.faded = rt.old.counters, rt.old.complain, rt.old.faded
+		rt.counters, rt.complain = rt.old.counters, rt.old.complain
+		rt.faded = slices.DeleteFunc(slices.Clone(rt.old.faded), (*fanout.Route).Over)
 		return
 	}
 	rt.counters, rt.complain = loop.NewCounters(a.group), &upstream.Complaints{Log: a.log}
@@ -153,7 +156,7 @@ func (a *App) commit(old, next *build, update *upstream.Update) {
 		}
 		if rt.made && rt.old != nil && !rt.fanout.Replaces(rt.old.fanout) {
 			rt.old.fanout.Fade()
-			rt.faded = append(slices.Clone(rt.faded), rt.old.fanout)
+			rt.faded = append(rt.faded, rt.old.fanout)
 		}
 	}
 	for _, gone := range old.routes {

@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,11 +53,11 @@ func (a *App) watch(ctx context.Context) {
 // is between two steps of being replaced.
 func (a *App) lookAgain(ctx context.Context, last *[]byte) {
 	text, err := os.ReadFile(a.opt.File.Path)
-	if err != nil || bytes.Equal(text, *last) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && bytes.Equal(text, *last) {
 		return
 	}
 	*last = text
-	_, _ = a.reloadText(ctx, "file", text, nil) // it has said what came of it
+	_, _ = a.reloadText(ctx, "file", text, err) // it has said what came of it
 }
 
 // watchFolders watches the file's folder, and those of the links that lead to

@@ -27,10 +27,7 @@ func (r *Route) Replaces(old *Route) bool {
 // here on. It waits until all follow it. The caller has asked Replaces, and
 // nobody has joined r yet.
 func (r *Route) Replace(old *Route) {
-	f, mine := r.fanout, r.home
-	f.mu.Lock()
-	f.homes = slices.DeleteFunc(slices.Clone(f.homes), func(h *home) bool { return h == mine })
-	f.mu.Unlock()
+	r.fanout.forget(r.home)
 	h := old.home
 	r.home, r.seed = h, old.seed
 	h.mu.Lock()
@@ -69,13 +66,17 @@ func (f *Fanout) Sweep() {
 	homes := f.homes
 	f.mu.Unlock()
 	for _, h := range homes {
-		h.mu.Lock()
-		empty := h.closed && len(h.streams) == 0
-		h.mu.Unlock()
-		if empty {
+		if h.Over() {
 			f.forget(h)
 		}
 	}
+}
+
+// Over tells whether no stream is left and none will be begun.
+func (h *home) Over() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed && len(h.streams) == 0
 }
 
 func (f *Fanout) forget(h *home) {
