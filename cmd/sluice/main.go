@@ -42,6 +42,9 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration file; errors name line and column."`
 	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`
 	Bench   benchCmd   `cmd:"" help:"Load generators and stamped servers, to measure any WebSocket server or proxy."`
+	Reload  reloadCmd  `cmd:"" help:"Have a running Sluice read its configuration file again."`
+	Drain   drainCmd   `cmd:"" help:"Have a running Sluice take no new session to an instance, and let go of those it has."`
+	Undrain undrainCmd `cmd:"" help:"Have a running Sluice use a drained instance again."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -26,16 +26,42 @@ func serve(ctx context.Context, cfg *config.Config, t transport) error {
 
 type runCmd struct {
 	Config string `short:"c" help:"The configuration file." default:"sluice.yaml"`
+	Watch  bool   `help:"Reload the file when it changes; SIGHUP and sluice reload always do." default:"true" negatable:""`
 	transport
 }
 
 // Run serves a configuration file.
 func (c *runCmd) Run(ctx context.Context) error {
-	cfg, err := config.Load(c.Config)
+	hangups, done := hangups()
+	defer done()
+	text, err := os.ReadFile(c.Config)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, c.transport)
+	cfg, err := config.Parse(c.Config, text, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, cfg, app.Options{
+		Stream: c.Transport == "stream", Log: os.Stderr, Version: version, File: &app.File{Path: c.Config, Text: text}, Watch: c.Watch,
+	})
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go reloadOn(ctx, a, hangups, ended)
+	err = a.Run(ctx)
+	done()
+	<-ended
+	return err
+}
+
+// reloadOn reloads the configuration at each hangup, until there are no more.
+func reloadOn(ctx context.Context, a *app.App, hangups <-chan os.Signal, ended chan<- struct{}) {
+	defer close(ended)
+	for range hangups {
+		_, _ = a.ReloadFile(ctx, "SIGHUP") // it has said what came of it
+	}
 }
 
 type checkCmd struct {

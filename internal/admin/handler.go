@@ -28,6 +28,9 @@ func Handler(m *Metrics, token, version string) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", h.index)
 	mux.Handle("GET /api", h.guarded(h.api))
+	mux.Handle("POST /api/reload", h.commanded(h.reload))
+	mux.Handle("POST /api/drain", h.commanded(h.named(m.drain)))
+	mux.Handle("POST /api/undrain", h.commanded(h.named(m.undrain)))
 	mux.Handle("/debug/pprof/", h.guarded(pprof.Index))
 	mux.Handle("/debug/pprof/cmdline", h.guarded(pprof.Cmdline))
 	mux.Handle("/debug/pprof/profile", h.guarded(pprof.Profile))
@@ -129,8 +132,14 @@ type report struct {
 	Version string        `json:"version"`
 	Started time.Time     `json:"started"`
 	State   string        `json:"state"`
+	Config  configReport  `json:"config"`
 	Routes  []routeReport `json:"routes"`
 	Pools   []poolReport  `json:"pools"`
+}
+
+type configReport struct {
+	Generation int       `json:"generation"` // 1 is what it was started with
+	Loaded     time.Time `json:"loaded"`
 }
 
 type routeReport struct {
@@ -158,6 +167,7 @@ func (h *handler) api(w http.ResponseWriter, _ *http.Request) {
 	if src.Draining() {
 		out.State = "draining"
 	}
+	out.Config.Generation, out.Config.Loaded = src.Loaded()
 	for _, r := range src.Routes() {
 		rr := routeReport{Name: r.Name}
 		rr.Sessions, rr.Opened = r.Counters.Sessions()
@@ -171,8 +181,13 @@ func (h *handler) api(w http.ResponseWriter, _ *http.Request) {
 	for _, p := range src.Pools() {
 		out.Pools = append(out.Pools, poolReport{p.Name(), p.Views()})
 	}
+	answer(w, http.StatusOK, out)
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(out) // the client is gone: nobody to tell
+	_ = e.Encode(v) // the client is gone: nobody to tell
 }

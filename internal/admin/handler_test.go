@@ -22,19 +22,31 @@ type stage struct {
 	routes   []Route
 	pools    []*upstream.Pool
 	draining bool
+
+	set       *upstream.Set
+	reloadErr error
 }
 
-func (s *stage) Routes() []Route         { return s.routes }
-func (s *stage) Pools() []*upstream.Pool { return s.pools }
-func (s *stage) Draining() bool          { return s.draining }
-func (s *stage) Started() time.Time      { return time.Unix(0, 0) }
-func (s *stage) LogDrops() uint64        { return 0 }
+func (s *stage) Routes() []Route          { return s.routes }
+func (s *stage) Pools() []*upstream.Pool  { return s.pools }
+func (s *stage) Draining() bool           { return s.draining }
+func (s *stage) Started() time.Time       { return time.Unix(0, 0) }
+func (s *stage) LogDrops() uint64         { return 0 }
+func (s *stage) Loaded() (int, time.Time) { return 7, time.Unix(0, 0) }
+
+func (s *stage) ReloadFile(_ context.Context, by string) (config.Changes, error) {
+	return config.Changes{Changed: []string{"by " + by}}, s.reloadErr
+}
+
+func (s *stage) Drain(name string) (int, error)   { return s.set.Drain(name) }
+func (s *stage) Undrain(name string) (int, error) { return s.set.Undrain(name) }
 
 type nobody struct{}
 
 func (nobody) InstanceDown(*upstream.Instance, string) {}
 func (nobody) InstanceUp(*upstream.Instance)           {}
 func (nobody) InstanceRemoved(*upstream.Instance)      {}
+func (nobody) InstanceDraining(*upstream.Instance)     {}
 
 func setStage(t *testing.T) (*stage, *Metrics) {
 	t.Helper()
@@ -52,7 +64,7 @@ func setStage(t *testing.T) (*stage, *Metrics) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{routes: []Route{{Name: "chat", Counters: loop.NewCounters(g)}}, pools: []*upstream.Pool{p}}
+	s := &stage{routes: []Route{{Name: "chat", Counters: loop.NewCounters(g)}}, pools: []*upstream.Pool{p}, set: set}
 	m := NewMetrics()
 	m.SetSource(s)
 	return s, m

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"context"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/health"
 	"github.com/sluice-proxy/sluice/internal/loop"
@@ -21,6 +23,14 @@ type Source interface {
 	Draining() bool
 	Started() time.Time
 	LogDrops() uint64
+	// Loaded tells how many configurations there were, and since when the
+	// present one holds.
+	Loaded() (generation int, at time.Time)
+	// ReloadFile reads the configuration again; by is who asks.
+	ReloadFile(ctx context.Context, by string) (config.Changes, error)
+	// Drain and Undrain give the sessions of the instance of that name.
+	Drain(name string) (sessions int, err error)
+	Undrain(name string) (sessions int, err error)
 }
 
 // Route is a route as it is shown.
@@ -45,6 +55,8 @@ type Metrics struct {
 	lost       *prometheus.CounterVec
 	sources    *prometheus.CounterVec
 	delivery   prometheus.Histogram
+	reloads    *prometheus.CounterVec
+	reloaded   prometheus.Gauge
 }
 
 // NewMetrics makes the metrics; SetSource tells what they gather from.
@@ -77,7 +89,14 @@ func NewMetrics() *Metrics {
 	m.delivery = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_fanout_delivery_seconds",
 		Help:    "From a message's arrival to its last write to a loop's subscribers, those apart whose sockets were full.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}})
-	m.registry.MustRegister(m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.moves, m.unproven, m.lost, m.sources, m.delivery,
+	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_config_reloads_total",
+		Help: "Times that the configuration was read again, by result: ok or failed."}, []string{"result"})
+	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_successful",
+		Help: "0 when the configuration was last found invalid, so that an older one holds; else 1."})
+	m.reloads.WithLabelValues("ok")
+	m.reloads.WithLabelValues("failed")
+	m.reloaded.Set(1)
+	m.registry.MustRegister(m.reloads, m.reloaded, m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.moves, m.unproven, m.lost, m.sources, m.delivery,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -113,6 +132,16 @@ func codeLabel(code uint16) string {
 		return "3xxx"
 	}
 	return strconv.Itoa(int(code))
+}
+
+// Reloaded counts a reload of the configuration.
+func (m *Metrics) Reloaded(ok bool) {
+	result, value := "failed", 0.0
+	if ok {
+		result, value = "ok", 1
+	}
+	m.reloads.WithLabelValues(result).Inc()
+	m.reloaded.Set(value)
 }
 
 // Failover counts one. It implements relay.Observer.
@@ -198,7 +227,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 	for _, p := range m.source.Pools() {
 		for _, v := range p.Views() {
 			up := 1.0
-			if v.State == "down" || v.State == "ejected" {
+			if v.State == "down" || v.State == "ejected" || v.State == "draining" {
 				up = 0
 			}
 			gauge(descUp, up, p.Name(), v.Name)

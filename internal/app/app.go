@@ -15,7 +15,6 @@ import (
 	"github.com/sluice-proxy/sluice/internal/admin"
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/fanout"
-	"github.com/sluice-proxy/sluice/internal/keep"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
 	"github.com/sluice-proxy/sluice/internal/server"
@@ -32,15 +31,19 @@ type Options struct {
 	// Embedded leaves what concerns the whole process to the program that
 	// this is a part of.
 	Embedded bool
+	// File is where the configuration came from; nil: from no file, and
+	// there is no reloading it. Watch has it reloaded when it changes.
+	File  *File
+	Watch bool
 }
 
 // App is a running Sluice.
 type App struct {
 	// Set once, then read-only.
-	cfg       *config.Config
 	opt       Options
 	lines     *queue
 	log       *slog.Logger
+	level     *slog.LevelVar
 	started   time.Time
 	metrics   *admin.Metrics
 	group     *loop.Group
@@ -48,16 +51,20 @@ type App struct {
 	fanout    *fanout.Fanout
 	set       *upstream.Set
 	server    *server.Server
-	routes    []admin.Route
 	listeners []listener
 	admin     net.Listener // nil: off
+	token     string       // of the admin listener
 
 	// Hurry has a drain under way end at once. Any goroutine may call it.
 	Hurry     context.CancelFunc
 	impatient context.Context // ends with Hurry
 
-	draining atomic.Bool
-	wg       sync.WaitGroup
+	now       atomic.Pointer[build] // swapped, never changed
+	reloading sync.Mutex            // held by a reload; the stop waits for it
+	stopping  context.Context       // ends when the stop begins
+	stop      context.CancelFunc
+	draining  atomic.Bool
+	wg        sync.WaitGroup
 }
 
 type listener struct {
@@ -68,20 +75,22 @@ type listener struct {
 
 // New builds an App and listens. On error nothing is left open.
 func New(ctx context.Context, cfg *config.Config, opt Options) (*App, error) {
-	a := &App{cfg: cfg, opt: opt, started: time.Now(), metrics: admin.NewMetrics()}
+	a := &App{opt: opt, started: time.Now(), metrics: admin.NewMetrics(), level: &slog.LevelVar{}}
+	a.level.Set(cfg.Log.Level)
 	a.lines = newQueue()
 	if opt.Logger == nil {
-		opt.Logger = newHandler(cfg.Log, opt.Log)
+		opt.Logger = newHandler(cfg.Log.Format, a.level, opt.Log)
 	}
 	a.log = a.lines.logger(opt.Logger)
 	a.impatient, a.Hurry = context.WithCancel(context.Background())
+	a.stopping, a.stop = context.WithCancel(context.Background())
 	var err error
 	a.group, err = loop.Start(loop.Options{Stream: opt.Stream, Panicked: a.panicked})
 	if err != nil {
 		a.lines.close()
 		return nil, err
 	}
-	if err := a.build(ctx); err != nil {
+	if err := a.build(ctx, cfg); err != nil {
 		a.closeListeners()
 		a.group.Stop()
 		a.lines.close()
@@ -95,97 +104,34 @@ func (a *App) panicked(v any, stack []byte) {
 }
 
 // build makes all parts, from the inside to the outside.
-func (a *App) build(ctx context.Context) error {
+func (a *App) build(ctx context.Context, cfg *config.Config) error {
 	a.relay = relay.New(a.group)
 	a.fanout = fanout.New(a.group)
 	a.set = upstream.NewSet(len(a.group.Loops()), a.log, (*watcher)(a))
 	a.server = server.New(server.Config{
 		Group: a.group, Relay: a.relay, Fanout: a.fanout, Log: a.log, Observe: a.metrics,
-		Limits: a.cfg.Limits, Trusted: a.cfg.TrustedProxies, Listens: len(a.cfg.Listen),
+		Limits: cfg.Limits, Trusted: cfg.TrustedProxies, Listens: len(cfg.Listen),
 	})
-	if err := a.buildRoutes(ctx); err != nil {
+	nothing := &build{cfg: &config.Config{}}
+	first, update, err := a.prepare(ctx, nothing, cfg)
+	if err != nil {
 		return err
 	}
+	a.commit(nothing, first, update)
 	a.metrics.SetSource(a)
-	return a.listen()
+	return a.listen(cfg)
 }
 
-func (a *App) buildRoutes(ctx context.Context) error {
-	pools := map[string]*upstream.Pool{}
-	var table server.Table
-	for _, rc := range a.cfg.Routes {
-		var rt *server.Route
-		var err error
-		if rc.Fanout != nil {
-			rt, err = a.fanoutRoute(rc)
-		} else {
-			rt, err = a.balanceRoute(ctx, rc, pools)
-		}
-		if err != nil {
-			return fmt.Errorf("route %s: %w", rc.Name, err)
-		}
-		table = append(table, rt)
-	}
-	a.server.Swap(table)
-	return nil
-}
-
-func (a *App) balanceRoute(ctx context.Context, rc *config.Route, pools map[string]*upstream.Pool) (*server.Route, error) {
-	b := rc.Balance
-	if pools[b.Pool] == nil {
-		p, err := a.set.Add(ctx, a.cfg.Pools[b.Pool])
-		if err != nil {
-			return nil, err
-		}
-		pools[b.Pool] = p
-	}
-	rr := &relay.Route{
-		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Failover: b.Failover, Move: b.Move, Keep: keepRules(b),
-		Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.logOpen(), LogClose: a.logClose(),
-		Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Ended,
-	}
-	a.routes = append(a.routes, admin.Route{Name: rr.Name, Counters: rr.Counters})
-	return server.NewRoute(rc, rr, upstream.NewBalancer(pools[b.Pool], b.Policy.Kind, b.StickyCookie)), nil
-}
-
-// keepRules are those of a route whose clients are kept; nil for others.
-func keepRules(b *config.Balance) *keep.Rules {
-	f := &b.Failover
-	if !f.Keep() {
-		return nil
-	}
-	return &keep.Rules{
-		Unproven: f.Unproven, Hold: f.Hold, Buffer: int(f.Buffer), Greeting: b.Greeting, First: f.Replay.First, Swallow: f.Replay.Swallow,
-	}
-}
-
-func (a *App) fanoutRoute(rc *config.Route) (*server.Route, error) {
-	fr, err := a.fanout.NewRoute(fanout.Config{
-		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Fanout: rc.Fanout, Header: rc.Headers.Set,
-		Log: a.log, Complain: &upstream.Complaints{Log: a.log}, LogOpen: a.logOpen(), LogClose: a.logClose(),
-		Observe: a.metrics, Counters: loop.NewCounters(a.group), Ended: a.server.Unsubscribed,
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.routes = append(a.routes, admin.Route{Name: rc.Name, Counters: fr.Counters, Fanout: fr})
-	return server.NewFanoutRoute(rc, fr), nil
-}
-
-func (a *App) logOpen() bool { return a.cfg.Log.Sessions == "both" }
-
-func (a *App) logClose() bool { return a.cfg.Log.Sessions != "none" }
-
-func (a *App) listen() error {
-	if a.cfg.Admin.Token == "***" {
+func (a *App) listen(cfg *config.Config) error {
+	if cfg.Admin.Token == "***" {
 		return errors.New("admin.token: *** is how --print-config shows a token; write the token")
 	}
-	for i := range a.cfg.Listen {
-		lc := &a.cfg.Listen[i]
+	for i := range cfg.Listen {
+		lc := &cfg.Listen[i]
 		l := listener{cfg: lc}
 		var err error
 		if lc.TLS != nil {
-			if l.certs, err = server.LoadCertificates(lc.TLS.Cert, lc.TLS.Key, a.log); err != nil {
+			if l.certs, err = server.LoadCertificates(lc.TLS, a.log); err != nil {
 				return fmt.Errorf("listen %s: tls: %w", lc.Address, err)
 			}
 		}
@@ -194,11 +140,12 @@ func (a *App) listen() error {
 		}
 		a.listeners = append(a.listeners, l)
 	}
-	if a.cfg.Admin.Address == "" {
+	a.token = cfg.Admin.Token
+	if cfg.Admin.Address == "" {
 		return nil
 	}
 	var err error
-	if a.admin, err = server.Listen(a.cfg.Admin.Address); err != nil {
+	if a.admin, err = server.Listen(cfg.Admin.Address); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
@@ -244,9 +191,12 @@ func (a *App) Run(ctx context.Context) error {
 	if !a.opt.Embedded {
 		a.goDo(func() { a.keepTrim(inner) })
 	}
+	if a.opt.File != nil && a.opt.Watch {
+		a.goDo(func() { a.watch(inner) })
+	}
 	var web *http.Server
 	if a.admin != nil {
-		web = &http.Server{Handler: admin.Handler(a.metrics, a.cfg.Admin.Token, a.opt.Version), ReadHeaderTimeout: 5 * time.Second}
+		web = &http.Server{Handler: admin.Handler(a.metrics, a.token, a.opt.Version), ReadHeaderTimeout: 5 * time.Second}
 		a.goDo(func() { failed <- web.Serve(a.admin) })
 		a.log.Info("admin", "address", a.admin.Addr().String())
 	}
@@ -258,9 +208,13 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	a.stop() // a reload under way comes to its end
+	a.reloading.Lock()
 	a.draining.Store(true)
-	a.log.Info("stopping", "sessions", a.server.Sessions(), "drain", a.cfg.Drain)
-	a.server.Shutdown(a.impatient, a.cfg.Drain)
+	a.reloading.Unlock()
+	drain := a.now.Load().cfg.Drain
+	a.log.Info("stopping", "sessions", a.server.Sessions(), "drain", drain)
+	a.server.Shutdown(a.impatient, drain)
 	if web != nil {
 		web.Close()
 	}
@@ -300,8 +254,17 @@ func (a *App) goDo(f func()) {
 	}()
 }
 
-// Routes implements admin.Source.
-func (a *App) Routes() []admin.Route { return a.routes }
+// Loaded implements admin.Source.
+func (a *App) Loaded() (generation int, at time.Time) {
+	b := a.now.Load()
+	return b.generation, b.loaded
+}
+
+// Drain implements admin.Source.
+func (a *App) Drain(name string) (int, error) { return a.set.Drain(name) }
+
+// Undrain implements admin.Source.
+func (a *App) Undrain(name string) (int, error) { return a.set.Undrain(name) }
 
 // Pools implements admin.Source.
 func (a *App) Pools() []*upstream.Pool { return a.set.Pools() }
@@ -333,5 +296,17 @@ func (w *watcher) InstanceUp(*upstream.Instance) {}
 // InstanceRemoved implements upstream.Observer.
 func (w *watcher) InstanceRemoved(i *upstream.Instance) {
 	w.server.Forget(i)
-	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance was removed", Failover: true, Move: "removed", Deadline: downDeadline})
+	w.leave(i, "removed", "the instance was removed")
+}
+
+// InstanceDraining implements upstream.Observer.
+func (w *watcher) InstanceDraining(i *upstream.Instance) {
+	w.leave(i, "drain", "the instance is drained")
+}
+
+// leave has the sessions of an instance that is there go at their routes' pace.
+func (w *watcher) leave(i *upstream.Instance, why, reason string) {
+	n := i.Sessions()
+	w.log.Info("sessions leave an instance", "instance", i.Name(), "sessions", n, "why", why)
+	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: reason, Move: why, Paced: max(n, 1)})
 }

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-
-	"github.com/sluice-proxy/sluice/internal/config"
 )
 
 // logQueue is how many lines may wait to be written.
@@ -98,9 +96,9 @@ func durations(_ []string, a slog.Attr) slog.Attr {
 }
 
 // newHandler writes records as the configuration says.
-func newHandler(cfg config.Log, out io.Writer) slog.Handler {
-	o := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == "json" {
+func newHandler(format string, level slog.Leveler, out io.Writer) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		o.ReplaceAttr = durations
 		return slog.NewJSONHandler(out, o)
 	}

@@ -39,7 +39,7 @@ func (a *App) keepTrim(ctx context.Context) {
 
 // churn counts sessions that came, and that went.
 func (a *App) churn() (n uint64) {
-	for _, r := range a.routes {
+	for _, r := range a.Routes() {
 		open, ever := r.Counters.Sessions()
 		n += 2*ever - uint64(max(open, 0))
 	}

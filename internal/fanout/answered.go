@@ -33,7 +33,7 @@ func (s *source) answered(p []byte) (taken int, done bool) {
 // connected begins the life of a connection.
 func (s *source) connected(answer *handshake.Answer) {
 	t := s.stream
-	r, l := t.route, t.loop
+	r, l := t.route(), t.loop
 	now := l.Now()
 	s.state, s.until, s.err, s.dials = open, 0, nil, nil
 	s.opened, s.heard, s.asked, s.frameAt = now, now, 0, 0
@@ -41,7 +41,7 @@ func (s *source) connected(answer *handshake.Answer) {
 	s.inflate = ws.Inflater{Takeover: answer.Takeover()}
 	s.due, s.keep = now+r.Timeouts.Ping, now+r.Fanout.Keepalive.Every
 	t.protocol.Store(&answer.Protocol)
-	name := r.endpoints[s.url].Name()
+	name := s.endpoints[s.url].Name()
 	t.name.Store(&name)
 	resumed := s.goOn(answer.Sluice)
 	if !resumed {
@@ -91,7 +91,7 @@ func (s *source) goOn(h handshake.Header) (resumed bool) {
 	case sluice && was == epoch && n <= wanted:
 		return true
 	case sluice && was == epoch && n > wanted:
-		t.route.Observe.Lost(t.route.Name, lostGap, n-wanted)
+		t.route().Observe.Lost(t.route().Name, lostGap, n-wanted)
 	}
 	if !t.isOpen() && at == 0 {
 		if sluice {
@@ -103,7 +103,7 @@ func (s *source) goOn(h handshake.Header) (resumed bool) {
 		epoch, n = newEpoch(), 0
 	}
 	t.rename(epoch, n, at)
-	t.route.Log.Warn("stream goes on in a new epoch: what the source sent meanwhile is missing", "route", t.route.Name,
+	t.route().Log.Warn("stream goes on in a new epoch: what the source sent meanwhile is missing", "route", t.route().Name,
 		"stream", t.target.String(), "offset", t.epochs.offset(at))
 	return false
 }

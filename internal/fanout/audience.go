@@ -36,6 +36,7 @@ type audience struct {
 	reached atomic.Uint64 // bytes of the log that all have who can be written
 
 	// Owned by the loop.
+	route   *Route        // the stream's, as the loop has been told
 	log     *log          // of the form; set with the first member
 	at      cursor        // log's end when the pass began
 	ring    list          // those who can be written
@@ -52,7 +53,9 @@ type audience struct {
 	over    *ending       // the source's end: whoever has it all is told
 	digest  *digest       // latest: the last one made
 	judged  cursor        // log's end when the blocked ones were last judged
-	served  traffic       // by this slice
+
+	stopping *leaving // the route is no more: who comes now is to leave too
+	served   traffic  // by this slice
 }
 
 // traffic is what was written and not yet counted.
@@ -150,7 +153,7 @@ func (a *audience) begin() {
 	if a.log == nil {
 		return
 	}
-	now := a.stream.route.fanout.now()
+	now := a.stream.route().fanout.now()
 	if rest := a.rested - now; rest > restLeast {
 		a.resting = true
 		a.crew.loop.Nap((*resting)(a), a.crew.loop.Now()+rest)
@@ -169,9 +172,9 @@ func (a *audience) begin() {
 //
 // Fast path: a system call a subscriber.
 func (a *audience) slice() (more bool) {
-	began := a.stream.route.fanout.now()
+	began := a.stream.route().fanout.now()
 	for n := 0; a.turn != nil && n < sliceWrites && a.served.bytes < sliceBytes; n++ {
-		if n%sliceLook == sliceLook-1 && a.stream.route.fanout.now()-began > sliceTime {
+		if n%sliceLook == sliceLook-1 && a.stream.route().fanout.now()-began > sliceTime {
 			break
 		}
 		s := a.turn
@@ -184,10 +187,10 @@ func (a *audience) slice() (more bool) {
 	if a.turn != nil {
 		return true
 	}
-	now := a.stream.route.fanout.now()
+	now := a.stream.route().fanout.now()
 	a.rested = now + (now-a.started)/restPart
 	if a.began != 0 {
-		a.stream.route.Observe.Delivered(now - a.began)
+		a.stream.route().Observe.Delivered(now - a.began)
 		a.began = 0
 	}
 	if a.log != nil { // somebody is still there
@@ -214,7 +217,7 @@ func (t *resting) Run(*loop.Loop) {
 // count adds what was written to the route's counters.
 func (a *audience) count() {
 	if a.served.bytes > 0 {
-		a.stream.route.Counters.Count(a.crew.loop, loop.ToClient, a.served.messages, a.served.bytes)
+		a.stream.route().Counters.Count(a.crew.loop, loop.ToClient, a.served.messages, a.served.bytes)
 		a.served = traffic{}
 	}
 }

@@ -46,7 +46,7 @@ func newHall(t testing.TB, slow config.Slow, history config.History) *hall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.stream = newStream(r, target{})
+	h.stream = newStream(r.home, target{})
 	h.stream.refs.Store(1)
 	t.Cleanup(h.close)
 	return h
@@ -55,7 +55,7 @@ func newHall(t testing.TB, slow config.Slow, history config.History) *hall {
 // close ends it; it may be called again.
 func (h *hall) close() {
 	h.once.Do(func() {
-		f := h.stream.route.fanout
+		f := h.stream.route().fanout
 		h.on(func() { f.crews[0].each((*subscriber).cut) })
 		h.stream.refs.Store(dead)
 		h.stream.wakeEncoder()

@@ -16,15 +16,16 @@ import (
 )
 
 var (
-	errHungUp = upstream.ErrHungUp
-	errEnded  = errors.New("the source hung up without a close")
-	errPanic  = errors.New("internal error")
-	errLate   = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
-	errNoPong = errors.New("no answer to a ping")
-	errNoRead = errors.New("the source does not read")
-	errSlow   = errors.New("a frame came too slowly")
-	errTooBig = &ws.Violation{Section: "RFC 6455 7.4.1", Code: ws.CodeTooBig, What: "message too big"}
-	errText   = &ws.Violation{Section: "RFC 6455 8.1", Code: ws.CodeInvalidPayload, What: "text that is not UTF-8"}
+	errHungUp   = upstream.ErrHungUp
+	errEnded    = errors.New("the source hung up without a close")
+	errUnlisted = errors.New("the configuration names it no more")
+	errPanic    = errors.New("internal error")
+	errLate     = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+	errNoPong   = errors.New("no answer to a ping")
+	errNoRead   = errors.New("the source does not read")
+	errSlow     = errors.New("a frame came too slowly")
+	errTooBig   = &ws.Violation{Section: "RFC 6455 7.4.1", Code: ws.CodeTooBig, What: "message too big"}
+	errText     = &ws.Violation{Section: "RFC 6455 8.1", Code: ws.CodeInvalidPayload, What: "text that is not UTF-8"}
 )
 
 func validText(p []byte) bool { return utf8.Valid(p) }
@@ -48,33 +49,35 @@ func (s *source) begin() {
 		return
 	}
 	s.retry, s.tried = 0, 0
+	s.renew()
 	s.tryURL()
 }
 
 // tryURL looks up the addresses of the present URL.
 func (s *source) tryURL() {
 	t := s.stream
-	if s.tried == len(t.route.endpoints) {
+	if s.tried == len(s.endpoints) {
 		s.exhausted()
 		return
 	}
 	s.tried++
 	s.state = looking
-	t.route.fanout.wg.Add(1)
-	go s.lookUp(t.route.endpoints[s.url])
+	t.route().fanout.wg.Add(1)
+	go s.lookUp(s.endpoints[s.url])
 }
 
 // lookUp asks for the addresses of an endpoint, beside the loop.
 func (s *source) lookUp(e *upstream.Endpoint) {
-	defer s.stream.route.fanout.wg.Done()
+	defer s.stream.route().fanout.wg.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
 	defer cancel()
 	dials, err := e.LookUp(ctx)
-	s.stream.loop.Post(&lookedUp{s, dials, err})
+	s.stream.loop.Post(&lookedUp{s, e, dials, err})
 }
 
 type lookedUp struct {
 	source *source
+	of     *upstream.Endpoint
 	dials  []*loop.Dial
 	err    error
 }
@@ -82,7 +85,7 @@ type lookedUp struct {
 // Run tries what was found.
 func (t *lookedUp) Run(*loop.Loop) {
 	s := t.source
-	if s.state != looking {
+	if s.state != looking || s.endpoints[s.url] != t.of {
 		return
 	}
 	s.dials = t.dials
@@ -96,8 +99,8 @@ func (t *lookedUp) Run(*loop.Loop) {
 // dial tries the next address.
 func (s *source) dial() {
 	t := s.stream
-	r, l := t.route, t.loop
-	e := r.endpoints[s.url]
+	r, l := t.route(), t.loop
+	e := s.endpoints[s.url]
 	d := s.dials[0]
 	s.dials = s.dials[1:]
 	s.key = handshake.NewKey(l.Nonce())
@@ -133,16 +136,16 @@ func (s *source) failed(err error) {
 		s.conn.Abort()
 	}
 	t := s.stream
-	r := t.route
+	r := t.route()
 	s.err, s.until = err, 0
 	reason := upstream.Reason(err)
 	r.Observe.DialError(reason)
-	r.Complain.Warn("source not reached", "route", r.Name, "stream", t.target.String(), "source", r.endpoints[s.url].Name(), "reason", reason, "err", err)
+	r.Complain.Warn("source not reached", "route", r.Name, "stream", t.target.String(), "source", s.endpoints[s.url].Name(), "reason", reason, "err", err)
 	if len(s.dials) > 0 {
 		s.dial()
 		return
 	}
-	s.url = (s.url + 1) % len(r.endpoints)
+	s.url = (s.url + 1) % len(s.endpoints)
 	s.tryURL()
 }
 

@@ -42,12 +42,12 @@ func (s *Stream) read(ctx context.Context, f form) (*log, error) {
 	d.refs++
 	s.mu.Unlock()
 	s.wakeEncoder()
-	ctx, cancel := context.WithTimeout(ctx, s.route.Timeouts.Handshake)
+	ctx, cancel := context.WithTimeout(ctx, s.route().Timeouts.Handshake)
 	defer cancel()
 	select {
 	case <-d.ready:
 		return d.log, nil
-	case <-s.route.fanout.going:
+	case <-s.route().fanout.going:
 	case <-ctx.Done():
 	}
 	s.unread(f)
@@ -56,7 +56,7 @@ func (s *Stream) read(ctx context.Context, f form) (*log, error) {
 
 // derive begins a form. The caller holds s.mu.
 func (s *Stream) derive(f form) *derived {
-	r := s.route
+	r := s.route()
 	d := &derived{ready: make(chan struct{})}
 	keep := r.limits()
 	if f == deflated { // its past goes out plain
@@ -97,7 +97,7 @@ type encoder struct {
 
 // encode is the encoder's life.
 func (s *Stream) encode() {
-	defer s.route.fanout.wg.Done()
+	defer s.route().fanout.wg.Done()
 	e := &encoder{stream: s}
 	t := time.NewTicker(retireAfter / 2)
 	defer t.Stop()
@@ -138,9 +138,9 @@ func (e *encoder) round() (more bool) {
 			close(d.ready)
 		}
 		if n > 0 {
-			d.log.trim(s.route.fanout.clock())
-			now := s.route.fanout.now()
-			for i := range s.route.fanout.crews {
+			d.log.trim(s.route().fanout.clock())
+			now := s.route().fanout.now()
+			for i := range s.route().fanout.crews {
 				s.audiences[i*int(forms)+f].wake(now)
 			}
 		}
@@ -150,7 +150,7 @@ func (e *encoder) round() (more bool) {
 		}
 	}
 	if !more && e.deflate != nil {
-		s.route.fanout.deflaters.Put(e.deflate)
+		s.route().fanout.deflaters.Put(e.deflate)
 		e.deflate = nil
 	}
 	return more
@@ -207,12 +207,12 @@ func (e *encoder) render(f form, d *derived, frame []byte) []byte {
 // the encoder is far behind is not tried.
 func (e *encoder) compressed(d *derived, op ws.Opcode, frame, payload []byte) []byte {
 	s := e.stream
-	late := s.plain.live().bytes()-d.from.bytes() > uint64(s.route.lag())/4
+	late := s.plain.live().bytes()-d.from.bytes() > uint64(s.route().lag())/4
 	if len(payload) < worthTrying || late {
 		return frame
 	}
 	if e.deflate == nil {
-		e.deflate = s.route.fanout.deflaters.Get().(*ws.Deflater)
+		e.deflate = s.route().fanout.deflaters.Get().(*ws.Deflater)
 	}
 	const room = ws.MaxHeader
 	var pad [room]byte
@@ -242,7 +242,7 @@ func (e *encoder) retire() bool {
 			}
 		case d.refs > 0:
 			left, d.idle = true, false
-			d.log.trim(s.route.fanout.clock())
+			d.log.trim(s.route().fanout.clock())
 		case d.idle:
 			s.derived[f] = nil
 		default:

@@ -240,6 +240,9 @@ func (s *subscriber) wanted() bool {
 // enough to be one that has an answer.
 func (s *subscriber) keeps() bool {
 	r := s.route()
+	if s.has(flagUnheard) {
+		return false
+	}
 	if r.Fanout.ClientMessages.Policy == "forward" {
 		return true
 	}
@@ -262,6 +265,12 @@ func (s *subscriber) answerable() bool {
 // spoke treats a whole message.
 func (s *subscriber) spoke() {
 	r, a := s.route(), s.more
+	if s.has(flagUnheard) {
+		s.flags &^= flagUnheard
+		s.aside().client, s.more.size = nil, 0
+		r.Observe.Lost(r.Name, lostUnsent, 1)
+		return
+	}
 	if a == nil || !s.wanted() {
 		if a != nil {
 			a.size = 0

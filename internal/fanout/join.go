@@ -87,16 +87,19 @@ func (r *Route) Join(ctx context.Context, w *Want) (*Ticket, *handshake.Refusal)
 func (r *Route) stream(t target) (*Stream, *attempt, *handshake.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.removed.Load() {
+		return nil, nil, unavailable("the route was removed")
+	}
 	if s := r.streams[t]; s != nil && s.acquire() {
 		return s, s.pending(), nil
 	}
 	switch {
 	case r.closed:
 		return nil, nil, unavailable("going away")
-	case len(r.streams) >= r.Fanout.Streams && r.streams[t] == nil:
+	case len(r.streams) >= r.now.Load().Fanout.Streams && r.streams[t] == nil:
 		return nil, nil, unavailable("too many streams")
 	}
-	s := newStream(r, t)
+	s := newStream(r.home, t)
 	s.refs.Store(1)
 	r.streams[t] = s
 	a := s.attempt // before it begins: it may fail before we look again
@@ -163,11 +166,11 @@ func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusa
 		return cursor{}, nil
 	}
 	s.loop.Post((*hurrying)(s))
-	ctx, cancel := context.WithTimeout(ctx, s.route.Timeouts.Handshake)
+	ctx, cancel := context.WithTimeout(ctx, s.route().Timeouts.Handshake)
 	defer cancel()
 	select {
 	case <-a.done:
-	case <-s.route.fanout.going:
+	case <-s.route().fanout.going:
 		return cursor{}, unavailable("going away")
 	case <-ctx.Done():
 		return cursor{}, unreached(os.ErrDeadlineExceeded)
@@ -215,7 +218,7 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 	if f == deflated {
 		past = s.plain
 	}
-	past.trim(s.route.fanout.clock())
+	past.trim(s.route().fanout.clock())
 	oldest := max(past.start().number(), s.epochs.oldest())
 	if w.Sluice {
 		oldest = max(oldest, s.epochs.tellable())
@@ -228,14 +231,14 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 		}
 		p := place{n: live}
 		s.mu.Lock()
-		if greet := &s.greeting; len(greet.messages) < s.route.Fanout.Greeting && s.attempt == nil {
+		if greet := &s.greeting; len(greet.messages) < s.route().Fanout.Greeting && s.attempt == nil {
 			p.n = min(p.n, greet.first) // it is under way
 		}
 		s.mu.Unlock()
 		if from.seg != nil {
 			p.n, p.at = from.number(), from
 		}
-		if n := max(p.n-min(p.n, uint64(s.route.Fanout.Backlog)), oldest); n < p.n {
+		if n := max(p.n-min(p.n, uint64(s.route().Fanout.Backlog)), oldest); n < p.n {
 			p.n, p.at = n, cursor{}
 		}
 		return p, nil
@@ -277,7 +280,7 @@ func (s *Stream) asked(w *Want, oldest uint64) (n uint64, known bool, refusal *h
 // gone is a client whose place is not there any more.
 func (s *Stream) gone(w *Want, n uint64, known bool, oldest, head uint64) (place, *handshake.Refusal) {
 	p := place{n: head, asked: true}
-	policy := s.route.Fanout.OnGone
+	policy := s.route().Fanout.OnGone
 	if w.Sluice {
 		policy = "oldest"
 	}
@@ -290,7 +293,7 @@ func (s *Stream) gone(w *Want, n uint64, known bool, oldest, head uint64) (place
 	if known && n <= p.n {
 		gap := p.n - n
 		p.gap = &gap
-		s.route.Observe.Lost(s.route.Name, lostGone, gap)
+		s.route().Observe.Lost(s.route().Name, lostGone, gap)
 	}
 	return p, nil
 }
@@ -298,7 +301,7 @@ func (s *Stream) gone(w *Want, n uint64, known bool, oldest, head uint64) (place
 // ticket makes a place out of a number. What has gone from the history
 // meanwhile is a matter of moments: the client begins with what is there.
 func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
-	sub := &subscriber{aud: s.audience(s.route.fanout.group.Pick(), f)}
+	sub := &subscriber{aud: s.audience(s.route().fanout.group.Pick(), f)}
 	if w.Sluice {
 		sub.flags |= flagSluice
 	}
@@ -330,7 +333,7 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 	if n := at.number(); n > p.n && sub.more.skips() == 0 { // trimmed meanwhile
 		if p.gap != nil {
 			*p.gap += n - p.n
-			s.route.Observe.Lost(s.route.Name, lostGone, n-p.n)
+			s.route().Observe.Lost(s.route().Name, lostGone, n-p.n)
 		}
 		p.n = n
 	}

@@ -17,14 +17,14 @@ const (
 // that the stream ever had. One goroutine appends; any may read.
 type log struct {
 	// Set once, then read-only.
-	size   int // bytes of a segment
-	keep   limits
+	size   int    // bytes of a segment
 	keyLag uint64 // latest: keys are known for so many bytes; 0: there are none
 
 	tail atomic.Pointer[segment] // where messages are appended
 
-	mu     sync.Mutex // guards oldest
+	mu     sync.Mutex // guards what follows
 	oldest cursor     // the first message of the history
+	keep   limits
 
 	// Owned by the writer.
 	latest map[uint64]cursor // of each key the latest message
@@ -138,6 +138,13 @@ func (g *log) supersede(key uint64, c cursor) {
 			delete(g.latest, k.seg.keys[k.idx])
 		}
 	}
+}
+
+// bound has the log keep something else from here on. What is gone stays gone.
+func (g *log) bound(keep limits) {
+	g.mu.Lock()
+	g.keep = keep
+	g.mu.Unlock()
 }
 
 // trim takes out of the history what is over its bounds. now is the stream's

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"text/template"
 	"time"
 
@@ -26,8 +27,8 @@ type Fanout struct {
 	going     chan struct{} // closed when all are told to leave
 	goOnce    sync.Once
 
-	mu     sync.Mutex // guards routes
-	routes []*Route
+	mu    sync.Mutex // guards homes
+	homes []*home
 }
 
 // New makes a Fanout on g.
@@ -89,9 +90,11 @@ type Config struct {
 
 // Route is the streams of one route. Join and the methods that show what it
 // does may be called by any goroutine.
+//
+// A Route is read-only. Another takes its place with Replace, and its streams.
 type Route struct {
 	Config
-	fanout    *Fanout
+	*home
 	endpoints []*upstream.Endpoint
 	header    handshake.Header
 	notice    *template.Template // nil: none
@@ -100,15 +103,26 @@ type Route struct {
 	seed      maphash.Seed
 	answers   map[string]string
 	longest   int // bytes of the longest message that has an answer
-
-	mu      sync.Mutex // guards what follows
-	streams map[target]*Stream
-	closed  bool
 }
 
-// NewRoute makes a route.
+// home is the streams of a route, whatever it is configured to be.
+type home struct {
+	// Set once, then read-only.
+	fanout *Fanout
+
+	now     atomic.Pointer[Route] // the route as it is configured now
+	removed atomic.Bool           // it is no more: nobody is let in
+
+	mu      sync.Mutex // guards what follows; now is stored under it
+	streams map[target]*Stream
+	closed  bool // no stream is begun any more
+}
+
+// NewRoute makes a route, which costs nothing before somebody joins.
 func (f *Fanout) NewRoute(cfg Config) (*Route, error) {
-	r := &Route{Config: cfg, fanout: f, seed: maphash.MakeSeed(), streams: map[target]*Stream{}, answers: map[string]string{}}
+	h := &home{fanout: f, streams: map[target]*Stream{}}
+	r := &Route{Config: cfg, home: h, seed: maphash.MakeSeed(), answers: map[string]string{}}
+	h.now.Store(r)
 	for _, u := range cfg.Fanout.Source {
 		e, err := upstream.NewEndpoint(u)
 		if err != nil {
@@ -137,7 +151,7 @@ func (f *Fanout) NewRoute(cfg Config) (*Route, error) {
 		r.longest = max(r.longest, len(a.Match))
 	}
 	f.mu.Lock()
-	f.routes = append(f.routes, r)
+	f.homes = append(f.homes, h)
 	f.mu.Unlock()
 	return r, nil
 }
@@ -145,16 +159,29 @@ func (f *Fanout) NewRoute(cfg Config) (*Route, error) {
 // all gives the streams that there are.
 func (f *Fanout) all() (all []*Stream) {
 	f.mu.Lock()
-	routes := f.routes
+	homes := f.homes
 	f.mu.Unlock()
-	for _, r := range routes {
-		r.mu.Lock()
-		for _, s := range r.streams {
-			all = append(all, s)
-		}
-		r.mu.Unlock()
+	for _, h := range homes {
+		all = append(all, h.all()...)
 	}
 	return all
+}
+
+// all gives the streams that there are.
+func (h *home) all() (all []*Stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.streams {
+		all = append(all, s)
+	}
+	return all
+}
+
+// close has no stream begun any more.
+func (h *home) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 }
 
 // keyed tells whether messages are told apart by what they are about.
@@ -172,12 +199,10 @@ func (r *Route) limits() limits {
 // the loops. No subscriber is left by then.
 func (f *Fanout) Close() {
 	f.mu.Lock()
-	routes := f.routes
+	homes := f.homes
 	f.mu.Unlock()
-	for _, r := range routes {
-		r.mu.Lock()
-		r.closed = true
-		r.mu.Unlock()
+	for _, h := range homes {
+		h.close()
 	}
 	var removed sync.WaitGroup
 	for _, s := range f.all() {

@@ -30,7 +30,7 @@ const (
 // to make a difference.
 func (a *audience) judge() {
 	head := a.log.live()
-	if d := a.digest; d != nil && head.bytes()-d.then.bytes() > uint64(a.stream.route.lag()) {
+	if d := a.digest; d != nil && head.bytes()-d.then.bytes() > uint64(a.stream.route().lag()) {
 		a.digest = nil // nobody will be given it any more
 	}
 	if a.blocked.first == nil {
@@ -38,7 +38,7 @@ func (a *audience) judge() {
 		a.lag.Store(0)
 		return
 	}
-	after := &a.stream.route.Fanout.Slow.After
+	after := &a.stream.route().Fanout.Slow.After
 	enough := head.bytes()-a.judged.bytes() >= uint64(after.Bytes)/16 || after.Age > 0 ||
 		after.Messages > 0 && head.number()-a.judged.number() >= uint64(after.Messages)/16
 	if !enough {

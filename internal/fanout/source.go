@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/health"
 	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -32,14 +33,15 @@ type source struct {
 	state  state
 
 	// The search for a connection.
-	url     int          // which of the URLs is tried
-	tried   int          // URLs of this round
-	dials   []*loop.Dial // ways to the URL that are left
-	key     string
-	offer   *handshake.Offer
-	waits   handshake.Waiter
-	err     error // the last that went wrong
-	backoff health.Backoff
+	endpoints []*upstream.Endpoint // the URLs, as they were when the round began
+	url       int                  // which of them is tried
+	tried     int                  // URLs of this round
+	dials     []*loop.Dial         // ways to the URL that are left
+	key       string
+	offer     *handshake.Offer
+	waits     handshake.Waiter
+	err       error // the last that went wrong
+	backoff   health.Backoff
 	// failedAt is when the last round came to nothing.
 	failedAt time.Duration
 	retry    time.Duration // when the next round is; 0 for none
@@ -143,7 +145,7 @@ func (s *source) send(frame []byte) {
 // drop gives up a client's message that no source will take.
 func (s *source) drop(frame []byte) {
 	s.stream.queued.Add(-int64(len(frame)))
-	s.stream.route.Observe.Lost(s.stream.route.Name, lostUnsent, 1)
+	s.stream.route().Observe.Lost(s.stream.route().Name, lostUnsent, 1)
 }
 
 // Drained has the source get what waits for it.
@@ -220,7 +222,7 @@ func (s *source) pace(partial, edge bool) {
 		s.frameAt = 0
 	case s.frameAt == 0 || edge:
 		s.frameAt = s.stream.loop.Now()
-		s.wake(s.frameAt, s.stream.route.Timeouts.Frame)
+		s.wake(s.frameAt, s.stream.route().Timeouts.Frame)
 	}
 }
 
@@ -266,10 +268,10 @@ func (s *source) data(piece *ws.Piece, b []byte) error {
 // most is how large a message may be: what a slow client may be behind, so that
 // one that waits for it is not too slow by that alone.
 func (s *source) most() uint64 {
-	if n := s.stream.route.Limits.MessageSizeUpstream; n > 0 {
+	if n := s.stream.route().Limits.MessageSizeUpstream; n > 0 {
 		return min(uint64(n), mostMessage)
 	}
-	return min(uint64(s.stream.route.lag()), mostMessage)
+	return min(uint64(s.stream.route().lag()), mostMessage)
 }
 
 // mostMessage is the largest message of all, in bytes: a place in a segment has
@@ -288,14 +290,14 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 		return nil
 	}
 	t := s.stream
-	if n := t.route.Fanout.Greeting; s.greeted < n {
+	if n := t.route().Fanout.Greeting; s.greeted < n {
 		s.greeted++
 		t.mu.Lock()
 		t.greeting.messages = append(t.greeting.messages, message{op, slices.Clone(payload)})
 		t.mu.Unlock()
 	}
 	t.append(head, payload)
-	t.latest.Store(int64(t.route.fanout.now()))
+	t.latest.Store(int64(t.route().fanout.now()))
 	s.next++
 	if len(s.turns) > 0 {
 		s.turn()
@@ -340,7 +342,7 @@ func (s *source) pinged(payload []byte) {
 // awaitRoom sets the clock of output that waits.
 func (s *source) awaitRoom() {
 	if since, waits := s.conn.Stalled(); waits {
-		s.wake(since, s.stream.route.Timeouts.Write)
+		s.wake(since, s.stream.route().Timeouts.Write)
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *source) Expire(now time.Duration) time.Duration {
 	case s.state == open:
 		s.checkLife(now)
 	}
-	if r := s.stream.route; r.Fanout.History.Age > 0 {
+	if r := s.stream.route(); r.Fanout.History.Age > 0 {
 		s.stream.plain.trim(r.fanout.clock())
 	}
 	s.checkStale(now)
@@ -41,7 +41,7 @@ func (s *source) Expire(now time.Duration) time.Duration {
 
 // checkLife looks at the connection's pings, frames and writes.
 func (s *source) checkLife(now time.Duration) {
-	r := s.stream.route
+	r := s.stream.route()
 	t := &r.Timeouts
 	since, waits := s.conn.Stalled()
 	if waits || s.conn.Paused() || s.heard >= s.asked {
@@ -76,19 +76,19 @@ func (s *source) checkLife(now time.Duration) {
 }
 
 func (s *source) frameDeadline() time.Duration {
-	return s.frameAt + s.stream.route.Timeouts.Frame + time.Duration(s.in.Seen())*time.Second/slowest
+	return s.frameAt + s.stream.route().Timeouts.Frame + time.Duration(s.in.Seen())*time.Second/slowest
 }
 
 // checkStale calls the stream stale when nothing has come for too long.
 func (s *source) checkStale(now time.Duration) {
 	t := s.stream
-	after := t.route.Fanout.StaleAfter
-	if after == 0 {
+	after := t.route().Fanout.StaleAfter
+	if after == 0 && s.staleAt == 0 {
 		return
 	}
 	ago := t.age()
 	switch {
-	case ago < after:
+	case ago < after, after == 0:
 		if s.staleAt != 0 {
 			s.staleAt = 0
 			t.stale.Store(false)
@@ -96,14 +96,14 @@ func (s *source) checkStale(now time.Duration) {
 	case s.staleAt == 0:
 		s.staleAt = now
 		t.stale.Store(true)
-		t.route.Complain.Warn("stream is stale", "route", t.route.Name, "stream", t.target.String(), "silent", ago.Round(time.Millisecond))
+		t.route().Complain.Warn("stream is stale", "route", t.route().Name, "stream", t.target.String(), "silent", ago.Round(time.Millisecond))
 		t.tellStale(ago)
 	}
 }
 
 // nextDeadline is the earliest of the source's clocks.
 func (s *source) nextDeadline(now time.Duration) time.Duration {
-	r := s.stream.route
+	r := s.stream.route()
 	next := time.Duration(0)
 	earlier := func(from, after time.Duration) {
 		if from != 0 && after > 0 && (next == 0 || from+after < next) {

@@ -19,8 +19,8 @@ func (s *source) closed(payload []byte) {
 	}
 	text := string(reason)
 	s.letGo(code)
-	if slices.Contains(s.stream.route.Fanout.RelayCodes, code) {
-		s.stream.route.Log.Info("stream ended by its source", "route", s.stream.route.Name, "stream", s.stream.target.String(), "code", code, "reason", text)
+	if slices.Contains(s.stream.route().Fanout.RelayCodes, code) {
+		s.stream.route().Log.Info("stream ended by its source", "route", s.stream.route().Name, "stream", s.stream.target.String(), "code", code, "reason", text)
 		s.end()
 		s.stream.finish(code, text)
 		return
@@ -36,7 +36,7 @@ func (s *source) letGo(code uint16) {
 	g.conn.CloseWrite()
 	g.conn.Resume()
 	g.source = nil
-	l.Arm(&g.timer, g, l.Now()+max(s.stream.route.Timeouts.Close, time.Millisecond))
+	l.Arm(&g.timer, g, l.Now()+max(s.stream.route().Timeouts.Close, time.Millisecond))
 	s.fresh()
 }
 
@@ -48,7 +48,7 @@ func (s *source) violated(err error) {
 		code = v.Code
 	}
 	if code == ws.CodeTooBig {
-		s.stream.route.Observe.Lost(s.stream.route.Name, lostTooBig, 1)
+		s.stream.route().Observe.Lost(s.stream.route().Name, lostTooBig, 1)
 	}
 	s.letGo(code)
 	s.lose("violation", err)
@@ -79,11 +79,11 @@ func (s *source) lose(name string, err error) {
 		return
 	}
 	t := s.stream
-	r := t.route
+	r := t.route()
 	s.conn.Close()
 	t.up.Store(false)
 	s.state, s.message, s.frameAt, s.asked, s.ponging = idle, nil, 0, 0, false
-	s.url = (s.url + 1) % len(r.endpoints)
+	s.url = (s.url + 1) % len(s.endpoints)
 	t.flush()
 	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "reason", name, "err", err)
 	r.Observe.SourceLost(r.Name, name)
@@ -102,9 +102,9 @@ func (s *source) linger(now time.Duration) {
 		s.stream.expire()
 		return
 	}
-	after := s.stream.route.Fanout.Linger
-	if !s.stream.isOpen() {
-		after = 0 // somebody's mistake must not take the place of a stream
+	after := s.stream.route().Fanout.Linger
+	if !s.stream.isOpen() || s.stream.home.removed.Load() {
+		after = 0 // somebody's mistake, or what is no more, must not take the place of a stream
 	}
 	s.lingers = max(now+after, 1)
 	if after == 0 {

@@ -33,7 +33,7 @@ const dead = -1 << 32
 // Stream is one source's messages and those who get them.
 type Stream struct {
 	// Set once, then read-only.
-	route     *Route
+	home      *home // of its route
 	target    target
 	loop      *loop.Loop // the source's, and the writer of the plain log
 	plain     *log
@@ -93,15 +93,20 @@ type ending struct {
 	reason string
 }
 
-func newStream(r *Route, t target) *Stream {
+// route is the stream's as it is configured now.
+func (s *Stream) route() *Route { return s.home.now.Load() }
+
+// newStream makes a stream of a home, whose lock the caller holds.
+func newStream(h *home, t target) *Stream {
+	r := h.now.Load()
 	f := r.fanout
 	s := &Stream{
-		route: r, target: t, loop: f.group.Pick(), kick: make(chan struct{}, 1),
+		home: h, target: t, loop: f.group.Pick(), kick: make(chan struct{}, 1),
 		plain: newLog(0, r.limits(), r.lag(), r.keyed()), attempt: &attempt{done: make(chan struct{})},
 	}
 	s.audiences = make([]audience, len(f.crews)*int(forms))
 	for i := range s.audiences {
-		s.audiences[i] = audience{stream: s, form: form(i % int(forms)), crew: &f.crews[i/int(forms)]}
+		s.audiences[i] = audience{stream: s, route: r, form: form(i % int(forms)), crew: &f.crews[i/int(forms)]}
 	}
 	s.epochs.begin(newEpoch(), 0, 0)
 	s.source.stream = s
@@ -152,12 +157,12 @@ func (s *Stream) expire() bool {
 
 // unlist has the next client begin another stream.
 func (s *Stream) unlist() {
-	r := s.route
-	r.mu.Lock()
-	if r.streams[s.target] == s {
-		delete(r.streams, s.target)
+	h := s.home
+	h.mu.Lock()
+	if h.streams[s.target] == s {
+		delete(h.streams, s.target)
 	}
-	r.mu.Unlock()
+	h.mu.Unlock()
 }
 
 // remove ends the stream, and its source's connection, whoever is there.
@@ -185,9 +190,9 @@ func (t *removing) Run(*loop.Loop) {
 func (s *Stream) append(head, payload []byte) {
 	var key uint64
 	if s.plain.latest != nil {
-		key = s.route.key(payload)
+		key = s.route().key(payload)
 	}
-	s.plain.append(s.route.fanout.clock(), key, head, payload)
+	s.plain.append(s.route().fanout.clock(), key, head, payload)
 }
 
 // key tells messages about different things apart; 0 is about nothing.
@@ -202,7 +207,7 @@ func (r *Route) key(payload []byte) uint64 {
 // publish tells everybody that there is more, at once or when the flush interval
 // has passed. It belongs to the stream's loop.
 func (s *Stream) publish() {
-	if every := s.route.Fanout.FlushInterval; every == 0 {
+	if every := s.route().Fanout.FlushInterval; every == 0 {
 		s.flush()
 	} else if !s.flushing {
 		s.flushing = true
@@ -222,9 +227,9 @@ func (t *flushing) Expire(time.Duration) time.Duration {
 // flush tells everybody that there is more.
 func (s *Stream) flush() {
 	s.flushing = false
-	now := s.route.fanout.now()
-	s.plain.trim(s.route.fanout.clock())
-	for i := range s.route.fanout.crews {
+	now := s.route().fanout.now()
+	s.plain.trim(s.route().fanout.clock())
+	for i := range s.route().fanout.crews {
 		s.audiences[i*int(forms)].wake(now)
 	}
 	s.wakeEncoder()
@@ -255,7 +260,7 @@ func (s *Stream) wakeEncoder() {
 // must wait. A slow client is none of its business: it is written as far as it
 // takes, and judged.
 func (s *Stream) crowded() bool {
-	limit := uint64(s.route.lag()) / 2
+	limit := uint64(s.route().lag()) / 2
 	for i := range s.audiences {
 		if s.audiences[i].behind() > limit {
 			return true
@@ -279,7 +284,7 @@ func (t *relieving) Run(*loop.Loop) { (*Stream)(t).source.conn.Resume() }
 
 // age tells how long ago the latest message came, or else the stream began.
 func (s *Stream) age() time.Duration {
-	return s.route.fanout.now() - time.Duration(s.latest.Load())
+	return s.route().fanout.now() - time.Duration(s.latest.Load())
 }
 
 // isOpen tells whether the source has been connected once.
@@ -309,7 +314,7 @@ func (s *Stream) tellRenamed() {
 
 // tellStale sends subscribers the notice that nothing has come for so long.
 func (s *Stream) tellStale(ago time.Duration) {
-	t := s.route.staleText
+	t := s.route().staleText
 	if t == nil {
 		return
 	}
@@ -334,7 +339,7 @@ func (s *Stream) finish(code uint16, reason string) {
 
 // tellOver tells the subscribers of a form that its log is whole.
 func (s *Stream) tellOver(f form) {
-	for i := range s.route.fanout.crews {
+	for i := range s.route().fanout.crews {
 		a := &s.audiences[i*int(forms)+int(f)]
 		a.crew.loop.Post(&finishing{a, s.over})
 	}

@@ -20,6 +20,7 @@ const (
 	flagEnded
 	flagScheduled // it is to leave at until
 	flagAsked     // a ping is out
+	flagUnheard   // what becomes of clients' messages has changed inside one: it is not kept
 )
 
 // unsent is how many bytes of a subscriber may wait in the system, beyond what
@@ -99,7 +100,7 @@ func (s *subscriber) aside() *aside {
 	return s.more
 }
 
-func (s *subscriber) route() *Route { return s.aud.stream.route }
+func (s *subscriber) route() *Route { return s.aud.route }
 
 func (s *subscriber) loop() *loop.Loop { return s.conn.Loop() }
 
@@ -143,7 +144,11 @@ func (t *starting) Run(l *loop.Loop) {
 	if s.has(flagSluice) && t.names != s.aud.stream.renames.Load() {
 		s.rename()
 	}
-	if w := s.aud.crew.stopping; w != nil && !s.has(flagEnded) {
+	w := s.aud.crew.stopping
+	if w == nil {
+		w = s.aud.stopping
+	}
+	if w != nil && !s.has(flagEnded) {
 		s.schedule(w)
 	}
 	s.arm()

@@ -39,7 +39,7 @@ func (r *Route) Views() []View {
 }
 
 func (s *Stream) view() View {
-	s.plain.trim(s.route.fanout.clock())
+	s.plain.trim(s.route().fanout.clock())
 	head, oldest := s.plain.live(), s.plain.start()
 	v := View{
 		Stream: s.target.String(), Up: s.up.Load(), Opened: s.isOpen(), Stale: s.stale.Load(), Offset: s.epochs.offset(head.number()),

@@ -13,6 +13,7 @@ import (
 // (failover.client: keep).
 type kept struct {
 	keep.State
+	rules  *keep.Rules // the route's when the session began: it stays kept as it was begun
 	pick   *upstream.Choice
 	asked  handshake.Saved
 	ping   []byte  // the client's latest that the leg has yet to answer, plain; nil: none
@@ -28,14 +29,14 @@ type kept struct {
 // keepSession notes what another instance would have to be asked.
 func (s *session) keepSession(protocol string) {
 	q := s.begun.req
-	s.kept = &kept{pick: q.Pick, asked: handshake.Save(&handshake.Forward{Target: q.Target, Host: q.Host, Header: q.Header}, protocol)}
+	s.kept = &kept{rules: s.route.Keep, pick: q.Pick, asked: handshake.Save(&handshake.Forward{Target: q.Target, Host: q.Host, Header: q.Header}, protocol)}
 }
 
 // toClient sends what has come from the instance.
 func (s *session) toClient(p []byte, whole, n int) {
 	k := s.kept
 	k.legSpoke = s.now()
-	held, on := k.ToClient(s.route.Keep, s.loop(), p, whole, n)
+	held, on := k.ToClient(s.kept.rules, s.loop(), p, whole, n)
 	s.send(&s.client, held)
 	s.send(&s.client, on)
 	s.loop().Return(held)
@@ -49,8 +50,8 @@ func (s *session) toInstance(p []byte, whole, n int) {
 		return // nobody is there to have it
 	}
 	k.clientSpoke = s.now()
-	held, on := k.ToInstance(s.route.Keep, l, p, whole, n, s.now())
-	if n > 0 && !k.Up.Streams && k.Rides(s.route.Keep, s.now()) {
+	held, on := k.ToInstance(s.kept.rules, l, p, whole, n, s.now())
+	if n > 0 && !k.Up.Streams && k.Rides(s.kept.rules, s.now()) {
 		// One write: the instance's answers then come together, too.
 		held = l.Extend(held, on)
 		on = s.appendPing(l.Scratch(), s.leg)
@@ -59,7 +60,7 @@ func (s *session) toInstance(p []byte, whole, n int) {
 	s.send(s.leg, held)
 	s.send(s.leg, on)
 	l.Return(held)
-	if at := k.Next(s.route.Keep); at != 0 {
+	if at := k.Next(s.kept.rules); at != 0 {
 		l.Arm(&s.timer, s, at)
 	}
 }
@@ -67,7 +68,7 @@ func (s *session) toInstance(p []byte, whole, n int) {
 // holds tells whether messages are to be flushed one by one: those that are
 // recorded.
 func (s *session) holds(from *side) bool {
-	return s.kept != nil && from == &s.client && s.kept.Recording(s.route.Keep)
+	return s.kept != nil && from == &s.client && s.kept.Recording(s.kept.rules)
 }
 
 // skips tells whether what comes of a leg is not for the client: it had it
@@ -106,7 +107,7 @@ func (s *session) crossing(from *side, frame []byte, head int) {
 // proved takes the pong to a ping of ours.
 func (s *session) proved(seq uint32) {
 	k := s.kept
-	full := k.Full(s.route.Keep)
+	full := k.Full(s.kept.rules)
 	k.Pong(seq, s.now())
 	if full {
 		s.readClient()
@@ -114,7 +115,7 @@ func (s *session) proved(seq uint32) {
 	if k.relief != nil {
 		s.reliefStep(s.now())
 	}
-	if at := k.Next(s.route.Keep); at != 0 {
+	if at := k.Next(s.kept.rules); at != 0 {
 		s.loop().Arm(&s.timer, s, at)
 	}
 }
@@ -123,14 +124,14 @@ func (s *session) proved(seq uint32) {
 // pong no more can be taken from the client.
 func (s *session) unproven(now time.Duration) bool {
 	k, pong := s.kept, s.route.Timeouts.Pong
-	return k != nil && pong > 0 && k.Barrier != 0 && now >= k.Pinged+pong && k.Full(s.route.Keep)
+	return k != nil && pong > 0 && k.Barrier != 0 && now >= k.Pinged+pong && k.Full(s.kept.rules)
 }
 
 // readClient lets the client be read again, if nothing speaks against it.
 func (s *session) readClient() {
 	switch {
 	case s.throttled != 0, s.phase == opening, s.phase < lost && s.leg.conn.Full():
-	case s.kept != nil && s.phase < lost && (s.phase == resuming || s.kept.Full(s.route.Keep) || s.hushed()):
+	case s.kept != nil && s.phase < lost && (s.phase == resuming || s.kept.Full(s.kept.rules) || s.hushed()):
 	default:
 		s.client.conn.Resume()
 	}
@@ -139,7 +140,7 @@ func (s *session) readClient() {
 // keepClock holds a kept session's clocks against now.
 func (s *session) keepClock(now time.Duration) {
 	k := s.kept
-	if k.Tick(s.route.Keep, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
+	if k.Tick(s.kept.rules, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
 		s.ping(s.leg)
 	}
 	if p := k.plan; p != nil && k.relief == nil && now >= p.at && (s.phase == open || s.phase == scheduled) {
@@ -153,7 +154,7 @@ func (s *session) keepClock(now time.Duration) {
 // keepNext is when keepClock is to be called; 0: not at all.
 func (s *session) keepNext() time.Duration {
 	k := s.kept
-	next := k.Next(s.route.Keep)
+	next := k.Next(s.kept.rules)
 	earlier := func(at time.Duration) {
 		if at != 0 && (next == 0 || at < next) {
 			next = at

@@ -78,11 +78,7 @@ func (s *session) closeLeg(code uint16) {
 
 // schedule has an open session leave at a time of its own.
 func (s *session) schedule(w *Leaving) {
-	spread := w.Spread
-	if w.Failover {
-		spread = s.route.Failover.Spread
-	}
-	at := s.now() + s.someOf(spread)
+	at := s.now() + s.someOf(s.spread(w))
 	switch {
 	case s.kept != nil && w.Move != "" && (s.phase == open || s.phase == resuming):
 		s.scheduleMove(w, at)
@@ -105,6 +101,22 @@ func (s *session) schedule(w *Leaving) {
 		s.until = at
 	}
 	s.loop().Arm(&s.timer, s, at)
+}
+
+// spread is over how long those who leave do so.
+func (s *session) spread(w *Leaving) time.Duration {
+	m := &s.route.Move
+	switch {
+	case w.Failover:
+		return s.route.Failover.Spread
+	case w.Paced == 0 || m.Rate == 0:
+		return w.Spread
+	}
+	d := time.Duration(float64(w.Paced) / m.Rate * float64(time.Second))
+	if m.Deadline > 0 {
+		d = min(d, m.Deadline)
+	}
+	return d
 }
 
 // someOf gives a random part of spread.

@@ -33,8 +33,12 @@ func (s *session) scheduleMove(w *Leaving, at time.Duration) {
 		return // it has left already
 	}
 	p := plan{why: w.Move, at: at}
-	if w.Deadline > 0 {
-		p.by = s.now() + w.Deadline + s.someOf(s.route.Failover.Spread)
+	deadline := w.Deadline
+	if w.Paced > 0 {
+		deadline = s.route.Move.Deadline
+	}
+	if deadline > 0 {
+		p.by = s.now() + deadline + s.someOf(s.route.Failover.Spread)
 	}
 	s.planMove(p)
 }

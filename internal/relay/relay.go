@@ -67,7 +67,8 @@ func (t *starting) Run(l *loop.Loop) {
 		s.end()
 		return
 	}
-	if s.relay.going.Load() {
+	s.follow()
+	if s.relay.going.Load() || s.route.removed.Load() {
 		s.refuse(503, "going_away", "going away")
 		return
 	}
@@ -111,6 +112,9 @@ type Leaving struct {
 	// Deadline is from when on a kept session moves even though its instance
 	// is not silent; 0: never.
 	Deadline time.Duration
+	// Paced is how many sessions leave in all: they do at their route's
+	// move.rate and by its move.deadline, instead of Spread and Deadline.
+	Paced int
 }
 
 // Leave ends sessions: their instances are told 1001, and what these still

@@ -176,7 +176,7 @@ func (s *session) afterwards(from, to *side, partial, edge bool) {
 		from.conn.Pause()
 		s.awaitRoom(to)
 	}
-	if s.kept != nil && from == &s.client && s.kept.Full(s.route.Keep) {
+	if s.kept != nil && from == &s.client && s.kept.Full(s.kept.rules) {
 		from.conn.Pause()
 	}
 }

@@ -56,8 +56,8 @@ func (s *session) resume(name string) error {
 	if s.client.gotClose || s.client.gotEOF || s.insideMessage() {
 		return errEnding
 	}
-	k.Tick(s.route.Keep, s.loop(), now)
-	dropped, err := k.Lost(s.route.Keep)
+	k.Tick(s.kept.rules, s.loop(), now)
+	dropped, err := k.Lost(s.kept.rules)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
@@ -30,6 +31,11 @@ type Route struct {
 	// Ended is called once for each session that was started, on its loop,
 	// when it is no more. It must not block.
 	Ended func(client netip.Addr)
+
+	// next is the route that has taken this one's place; removed tells that
+	// none will. Sessions on their way to their loop follow.
+	next    atomic.Pointer[Route]
+	removed atomic.Bool
 }
 
 // Observer is told of what is rare enough to be counted by name. It must not

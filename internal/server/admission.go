@@ -12,8 +12,11 @@ import (
 
 // admission counts sessions and keeps them under their caps.
 type admission struct {
-	most, mostPerIP int   // sessions; 0: no bound but files
-	files           int64 // descriptors that sessions may have
+	// Set once, then read-only.
+	files   int64 // descriptors that sessions may have
+	countIP bool  // sessions are counted by address; for good, so that each is counted out that was counted in
+
+	most, mostPerIP atomic.Int64 // sessions; 0: no bound but files
 	sessions        atomic.Int64
 	used            atomic.Int64   // descriptors
 	wg              sync.WaitGroup // the sessions
@@ -25,14 +28,15 @@ type admission struct {
 // admit counts a session of so many descriptors in, or tells why it can't be.
 func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 	n, used := a.sessions.Add(1), a.used.Add(files)
-	if a.most > 0 && n > int64(a.most) || used > a.files {
+	if most := a.most.Load(); most > 0 && n > most || used > a.files {
 		a.sessions.Add(-1)
 		a.used.Add(-files)
 		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: comeAgain(3, 8)}
 	}
-	if a.mostPerIP > 0 && client.IsValid() {
+	if a.countIP && client.IsValid() {
+		most := int(a.mostPerIP.Load())
 		a.mu.Lock()
-		ok := a.perIP[client] < a.mostPerIP
+		ok := most == 0 || a.perIP[client] < most
 		if ok {
 			a.perIP[client]++
 		}
@@ -51,7 +55,7 @@ func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 func (a *admission) leave(client netip.Addr, files int64) {
 	a.sessions.Add(-1)
 	a.used.Add(-files)
-	if a.mostPerIP > 0 && client.IsValid() {
+	if a.countIP && client.IsValid() {
 		a.mu.Lock()
 		if a.perIP[client]--; a.perIP[client] <= 0 {
 			delete(a.perIP, client)

@@ -25,7 +25,8 @@ func (s *Server) peerOf(r *http.Request) peer {
 	}
 	p.client = p.addr
 	// The peer of a Unix socket is a proxy on this machine.
-	p.trusted = !p.addr.IsValid() || within(s.trusted, p.addr)
+	trusted := *s.trusted.Load()
+	p.trusted = !p.addr.IsValid() || within(trusted, p.addr)
 	if !p.trusted {
 		return p
 	}
@@ -36,7 +37,7 @@ func (s *Server) peerOf(r *http.Request) peer {
 			break
 		}
 		p.client = a
-		if !within(s.trusted, a) {
+		if !within(trusted, a) {
 			break
 		}
 	}

@@ -40,7 +40,7 @@ type Observer interface {
 // Server takes connections in.
 type Server struct {
 	cfg       Config
-	trusted   []netip.Prefix
+	trusted   atomic.Pointer[[]netip.Prefix] // swapped, never changed
 	gate      *gate
 	storm     *storm
 	admission admission
@@ -56,11 +56,12 @@ const (
 
 // New makes a server that refuses everything until Swap gives it routes.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, trusted: cfg.Trusted}
+	s := &Server{cfg: cfg}
 	s.gate = newGate(cfg.Limits.HandshakesPending, cfg.Listens)
 	s.storm = newStorm(cfg.Limits.HandshakesPerSecond)
-	s.admission.most, s.admission.files = cfg.Limits.Sessions, int64(max(openFiles()-fileReserve, 64))
-	s.admission.mostPerIP = cfg.Limits.SessionsPerIP
+	s.admission.files = int64(max(openFiles()-fileReserve, 64))
+	s.admission.countIP = cfg.Limits.SessionsPerIP > 0
+	s.Admit(cfg.Limits, cfg.Trusted)
 	s.admission.perIP = map[netip.Addr]int{}
 	s.table.Store(&Table{})
 	s.http = &http.Server{
@@ -85,6 +86,15 @@ func (s *Server) Swap(t Table) { s.table.Store(&t) }
 
 // Routes gives the present ones.
 func (s *Server) Routes() Table { return *s.table.Load() }
+
+// Admit has other bounds hold for who comes from here on, and other proxies be
+// believed. A bound by address needs the addresses of those who are there: it
+// can't begin where there was none from the start. Nor does the gate change.
+func (s *Server) Admit(l config.Limits, trusted []netip.Prefix) {
+	s.admission.most.Store(int64(l.Sessions))
+	s.admission.mostPerIP.Store(int64(l.SessionsPerIP))
+	s.trusted.Store(&trusted)
+}
 
 // Sessions counts those under way.
 func (s *Server) Sessions() int { return int(s.admission.sessions.Load()) }

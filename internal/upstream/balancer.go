@@ -24,11 +24,11 @@ var (
 
 // Balancer chooses instances of a pool for one route.
 type Balancer struct {
+	mu     sync.Mutex // guards what follows
 	pool   *Pool
 	cookie string // the sticky cookie's name, or ""
 	hashed bool   // a key has an instance of its own
-
-	mu     sync.Mutex // guards what follows
+	kind   string // of policy
 	policy balance.Policy
 	rng    *rand.Rand
 	cs     []balance.Candidate // room for a snapshot, and
@@ -40,14 +40,33 @@ type Balancer struct {
 func NewBalancer(p *Pool, policy, cookie string) *Balancer {
 	var seed [32]byte
 	crand.Read(seed[:])
-	return &Balancer{pool: p, cookie: cookie, hashed: policy == "hash", policy: balance.New(policy), rng: rand.New(rand.NewChaCha8(seed))}
+	return &Balancer{pool: p, cookie: cookie, kind: policy, hashed: policy == "hash", policy: balance.New(policy), rng: rand.New(rand.NewChaCha8(seed))}
+}
+
+// Change has choices made in another way from here on, those of clients that
+// came before too. A policy that stays goes on where it was.
+func (b *Balancer) Change(p *Pool, policy, cookie string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pool, b.cookie = p, cookie
+	if b.kind != policy {
+		b.kind, b.hashed, b.policy = policy, policy == "hash", balance.New(policy)
+	}
 }
 
 // Pool is the one that is chosen from.
-func (b *Balancer) Pool() *Pool { return b.pool }
+func (b *Balancer) Pool() *Pool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pool
+}
 
 // CookieName is the sticky cookie's name, or "".
-func (b *Balancer) CookieName() string { return b.cookie }
+func (b *Balancer) CookieName() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cookie
+}
 
 // Choice is one client's claim on an instance: it remembers where the client
 // was before and what its key is. It belongs to whoever serves the client.
@@ -259,11 +278,12 @@ func cookieValue(id uint64) string { return strconv.FormatUint(id, 36) }
 // sent across sites.
 func (c *Choice) Cookie(i *Instance, secure bool) string {
 	value := cookieValue(i.id)
-	if c.b.cookie == "" || c.cookie == value {
+	name := c.b.CookieName()
+	if name == "" || c.cookie == value {
 		return ""
 	}
 	var s strings.Builder
-	s.WriteString(c.b.cookie + "=" + value + "; Path=/; HttpOnly; SameSite=")
+	s.WriteString(name + "=" + value + "; Path=/; HttpOnly; SameSite=")
 	if secure {
 		s.WriteString("None; Secure")
 	} else {
@@ -273,11 +293,11 @@ func (c *Choice) Cookie(i *Instance, secure bool) string {
 }
 
 // Dial says how to connect to i.
-func (c *Choice) Dial(i *Instance) *loop.Dial { return c.b.pool.dial(i) }
+func (c *Choice) Dial(i *Instance) *loop.Dial { return c.b.Pool().dial(i) }
 
 // Sources tells from how many addresses connections to instances are made; 0
 // leaves it to the system.
-func (c *Choice) Sources() int { return len(c.b.pool.cfg.SourceAddresses) }
+func (c *Choice) Sources() int { return len(c.b.Pool().cfg.Load().SourceAddresses) }
 
 // Host is the Host header for i, for a client that wrote host.
-func (c *Choice) Host(i *Instance, host string) string { return c.b.pool.host(i, host) }
+func (c *Choice) Host(i *Instance, host string) string { return c.b.Pool().host(i, host) }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -42,7 +43,9 @@ func wantErr(t *testing.T, what string, c *Choice, want error, tried ...*Instanc
 	}
 }
 
-func setDown(i *Instance) { i.judge(health.Failed, "", health.Rules{Rise: 1, Fall: 1}) }
+func setDown(i *Instance) {
+	i.judge(context.Background(), health.Failed, "", health.Rules{Rise: 1, Fall: 1})
+}
 
 func TestSessionsAreCounted(t *testing.T) {
 	b, is := three(t, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/sluice-proxy/sluice/internal/config"
@@ -33,6 +34,9 @@ func (e *Endpoint) Name() string {
 	u.RawQuery = ""
 	return u.Redacted()
 }
+
+// Same tells whether o is dialled in the same way.
+func (e *Endpoint) Same(o *Endpoint) bool { return reflect.DeepEqual(e.cfg, o.cfg) }
 
 // Host is the Host field towards the endpoint.
 func (e *Endpoint) Host() string {

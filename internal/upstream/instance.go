@@ -41,6 +41,7 @@ type Instance struct {
 	leaving  atomic.Int64 // of them, those on their way to another instance
 	asking   atomic.Int64 // handshakes under way
 	down     atomic.Bool
+	draining atomic.Bool
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
 	asked    atomic.Int64 // the set's time of the last ping sent to know the RTT
@@ -56,8 +57,11 @@ type Instance struct {
 	parts    balance.Parts
 	messages uint64 // of all cells at the last sample
 	bytes    uint64
-	pools    int    // that it is in
-	stop     func() // ends its probes
+
+	// Guarded by the set's lock.
+	pools  int     // that it is in
+	stop   func()  // ends its probes; nil: there are none
+	prober *prober // who probes it
 }
 
 type trafficCell struct {
@@ -97,8 +101,9 @@ func instanceName(u *url.URL, addr netip.AddrPort) string {
 // Name is what logs and metrics call the instance.
 func (i *Instance) Name() string { return i.name }
 
-// Up tells whether the instance takes sessions, by its probes.
-func (i *Instance) Up() bool { return !i.down.Load() }
+// Up tells whether the instance takes sessions, by its probes and by whoever
+// drains it.
+func (i *Instance) Up() bool { return !i.down.Load() && !i.draining.Load() }
 
 // Sessions counts those under way.
 func (i *Instance) Sessions() int { return int(i.sessions.Load()) }
@@ -209,17 +214,36 @@ func (i *Instance) sample(since time.Duration) {
 	i.traffic.Store(math.Float64bits(traffic))
 }
 
-// judge applies what a probe found; it tells whether the verdict changed.
-func (i *Instance) judge(e health.Event, why string, r health.Rules) (changed bool) {
+// judge applies what a probe found, unless ctx has ended: others probe it now.
+// It tells whether the verdict changed.
+func (i *Instance) judge(ctx context.Context, e health.Event, why string, r health.Rules) (changed bool) {
 	i.mu.Lock()
+	if ctx.Err() != nil {
+		i.mu.Unlock()
+		return false
+	}
 	i.state, changed = i.state.Next(e, why, r, i.set.now())
 	down := i.state.Down
-	i.mu.Unlock()
 	if changed && !down {
 		i.Alive()
 		i.given.Store(0) // slow start
 	}
 	i.down.Store(down)
+	i.mu.Unlock()
+	return changed
+}
+
+// trust takes an instance that nobody probes any more for up. It tells whether
+// that is news. The caller has ended its probes.
+func (i *Instance) trust() (changed bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	changed = i.state.Down
+	i.state = health.State{}
+	if changed {
+		i.given.Store(0) // slow start
+	}
+	i.down.Store(false)
 	return changed
 }
 
@@ -260,6 +284,8 @@ func (i *Instance) view(least float64) View {
 		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}
 	switch {
+	case i.draining.Load():
+		v.State, v.Why = "draining", "by the API"
 	case state.Down:
 		v.State = "down"
 	case i.given.Load() != notRamping:

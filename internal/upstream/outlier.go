@@ -99,7 +99,7 @@ func (s *Set) judgeOutliers(now time.Duration) {
 	}
 	var pools [][]*health.Outlier
 	for _, p := range s.Pools() {
-		if !p.cfg.Health.Outliers {
+		if !p.cfg.Load().Health.Outliers {
 			continue
 		}
 		var of []*health.Outlier
@@ -158,11 +158,13 @@ func (i *Instance) sentence(now time.Duration) {
 }
 
 // ejected tells whether m is to take no new sessions of the pool.
-func (p *Pool) ejected(m member) bool { return p.cfg.Health.Outliers && m.outlier.ejected.Load() }
+func (p *Pool) ejected(m member) bool {
+	return p.cfg.Load().Health.Outliers && m.outlier.ejected.Load()
+}
 
 // viewOutlier adds to v what passive health says.
 func (p *Pool) viewOutlier(v *View, m member) {
-	if !p.cfg.Health.Outliers {
+	if !p.cfg.Load().Health.Outliers {
 		return
 	}
 	m.mu.Lock()

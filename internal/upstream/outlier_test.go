@@ -29,7 +29,7 @@ func watchedIn(t *testing.T, s *Set, n int, options ...string) *Pool {
 		ups = append(ups, fmt.Sprintf("ws://10.0.0.%d:9000 %s", k+1, strings.Join(options, " ")))
 	}
 	p := newPool(t, s, ups...)
-	p.cfg.Health.Outliers = true
+	p.cfg.Load().Health.Outliers = true
 	return p
 }
 
@@ -131,7 +131,7 @@ func TestSignsOfLife(t *testing.T) {
 			setDown(i)
 			fails(i, 9)
 			i.Silent()
-			i.judge(health.Passed, "", health.Rules{Rise: 1, Fall: 1})
+			i.judge(t.Context(), health.Passed, "", health.Rules{Rise: 1, Fall: 1})
 			fails(i, 2)
 		}, false},
 	} {
@@ -170,7 +170,7 @@ func TestEnds(t *testing.T) {
 func TestWhereOutliersAreOff(t *testing.T) {
 	p, is := watched(t, 2)
 	off := watchedIn(t, p.set, 2)
-	off.cfg.Health.Outliers = false
+	off.cfg.Load().Health.Outliers = false
 	eject(t, is[0])
 	wantView(t, "where they are off", off, "up", "", "")
 	is[1].sessions.Store(1000)
@@ -179,7 +179,7 @@ func TestWhereOutliersAreOff(t *testing.T) {
 		t.Error("the pool obeys the other's ejection")
 	}
 	p, is = watched(t, 2)
-	p.cfg.Health.Outliers = false
+	p.cfg.Load().Health.Outliers = false
 	fails(is[0], 5)
 	p.set.judgeOutliers(time.Second)
 	wantView(t, "nothing is ejected", p, "up", "", "")

@@ -11,9 +11,13 @@ import (
 // Pool is a list of upstreams and the instances that they resolve to now.
 type Pool struct {
 	set     *Set
-	cfg     *config.Pool
-	members atomic.Pointer[[]member] // swapped, never changed
-	source  atomic.Uint32            // the next source address
+	name    string                      // set once: the pool's identity
+	cfg     atomic.Pointer[config.Pool] // swapped by Update
+	members atomic.Pointer[[]member]    // swapped, never changed
+	source  atomic.Uint32               // the next source address
+
+	// Guarded by the set's lock.
+	stop func() // ends its resolving; nil: there is none
 }
 
 // member is an instance as one pool has it.
@@ -29,8 +33,15 @@ func (m *member) full() bool { return m.cfg.MaxSessions > 0 && m.Sessions() >= m
 // takes.
 func (m *member) busy() bool { return m.cfg.MaxHandshakes > 0 && m.Handshakes() >= m.cfg.MaxHandshakes }
 
+func makePool(s *Set, cfg *config.Pool) *Pool {
+	p := &Pool{set: s, name: cfg.Name}
+	p.cfg.Store(cfg)
+	p.members.Store(&[]member{})
+	return p
+}
+
 // Name is the pool's, from the configuration.
-func (p *Pool) Name() string { return p.cfg.Name }
+func (p *Pool) Name() string { return p.name }
 
 // Instances gives those that the pool has now.
 func (p *Pool) Instances() []*Instance {
@@ -94,13 +105,14 @@ func (p *Pool) Ready() bool {
 // dial says how to connect to i: from the next source address, if there are
 // any.
 func (p *Pool) dial(i *Instance) *loop.Dial {
-	n := len(p.cfg.SourceAddresses)
+	from := p.cfg.Load().SourceAddresses
+	n := len(from)
 	if n == 0 || i.dial.Unix != "" {
 		return &i.dial
 	}
 	first := int(p.source.Add(1))
 	for k := range n {
-		local := p.cfg.SourceAddresses[(first+k)%n]
+		local := from[(first+k)%n]
 		if local.Unmap().Is4() == i.dial.Addr.Addr().Unmap().Is4() {
 			d := i.dial
 			d.Local = local

@@ -22,19 +22,36 @@ import (
 // startProbes begins to probe i as the pool says that knew it first. The
 // caller holds the set's lock.
 func (s *Set) startProbes(i *Instance, cfg *config.Pool) {
-	if i.stop != nil || cfg.Health.Probe == "none" || cfg.Health.Interval == 0 {
+	p := proberOf(i, cfg)
+	if i.stop != nil || p == nil || !s.running() {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	i.stop = cancel
+	i.stop, i.prober = cancel, p
+	s.wg.Add(1)
+	go p.run(ctx)
+}
+
+// stopProbes ends them. The caller holds the set's lock.
+func (i *Instance) stopProbes() {
+	if i.stop != nil {
+		i.stop()
+		i.stop, i.prober = nil, nil
+	}
+}
+
+// proberOf is who probes i as a pool says; nil for nobody.
+func proberOf(i *Instance, cfg *config.Pool) *prober {
+	if cfg.Health.Probe == "none" || cfg.Health.Interval == 0 {
+		return nil
+	}
 	p := &prober{i: i, cfg: cfg.Health}
 	for _, u := range cfg.Upstreams {
 		if u.URL.String() == i.url.String() {
 			p.host = u.Host
 		}
 	}
-	s.wg.Add(1)
-	go p.run(ctx)
+	return p
 }
 
 // prober asks one instance, again and again, whether it is there.
@@ -58,13 +75,13 @@ func (p *prober) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.judge(err)
+		p.judge(ctx, err)
 		t.Reset(health.Wait(p.cfg.Interval, mrand.Uint64()))
 	}
 }
 
 // judge tells the instance and, when that changes the verdict, the observer.
-func (p *prober) judge(err error) {
+func (p *prober) judge(ctx context.Context, err error) {
 	set := p.i.set
 	e, why := health.Passed, ""
 	switch {
@@ -75,7 +92,7 @@ func (p *prober) judge(err error) {
 	default:
 		e, why = health.Failed, p.cfg.Probe+" probe: "+err.Error()
 	}
-	if !p.i.judge(e, why, health.Rules{Rise: p.cfg.Rise, Fall: p.cfg.Fall}) {
+	if !p.i.judge(ctx, e, why, health.Rules{Rise: p.cfg.Rise, Fall: p.cfg.Fall}) {
 		return
 	}
 	if e == health.Failed {

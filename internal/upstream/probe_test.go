@@ -222,7 +222,7 @@ func TestNoProbesOfALeaver(t *testing.T) {
 	s.ctx = ctx // as in Run
 	s.startProbes(p.Instances()[0], cfg)
 	s.mu.Unlock()
-	s.change(p, false, nil)
+	s.change(p, cfg, false, nil)
 	s.wg.Wait() // hangs if the prober goes on
 	wantHeard(t, w, "leaving", "removed ws://"+address)
 }

@@ -18,38 +18,41 @@ type wantedMember struct {
 
 // named tells whether any upstream of the pool is a name, which may come to
 // mean other addresses.
-func (p *Pool) named() bool {
-	for _, u := range p.cfg.Upstreams {
+func named(cfg *config.Pool) bool {
+	for _, u := range cfg.Upstreams {
 		if _, err := netip.ParseAddr(u.URL.Hostname()); err != nil && u.URL.Scheme != "ws+unix" {
-			return p.cfg.Resolve > 0
+			return cfg.Resolve > 0
 		}
 	}
 	return false
 }
 
-func (p *Pool) keepResolved(ctx context.Context) {
+// keepResolved looks cfg's names up until ctx ends.
+func (p *Pool) keepResolved(ctx context.Context, cfg *config.Pool) {
 	defer p.set.wg.Done()
-	t := time.NewTicker(p.cfg.Resolve)
+	t := time.NewTicker(cfg.Resolve)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			p.resolve(ctx, false)
+			if wanted, ok := p.resolve(ctx, cfg); ok {
+				p.set.change(p, cfg, false, wanted)
+			}
 		}
 	}
 }
 
-// resolve looks every name up and changes the members accordingly. A name that
-// can't be looked up keeps the addresses that it had.
-func (p *Pool) resolve(ctx context.Context, first bool) {
-	var wanted []wantedMember
-	for _, u := range p.cfg.Upstreams {
+// resolve looks every name of cfg up. One that can't be looked up keeps the
+// addresses that it has in the pool now. It tells whether there was time for
+// all.
+func (p *Pool) resolve(ctx context.Context, cfg *config.Pool) (wanted []wantedMember, ok bool) {
+	for _, u := range cfg.Upstreams {
 		addrs, err := lookUp(ctx, u)
 		if err != nil {
 			if ctx.Err() != nil {
-				return
+				return nil, false
 			}
 			p.set.log.Warn("name not resolved", "pool", p.Name(), "upstream", u.URL.String(), "err", err)
 			addrs = p.addresses(u)
@@ -58,13 +61,13 @@ func (p *Pool) resolve(ctx context.Context, first bool) {
 			wanted = append(wanted, wantedMember{u, a})
 		}
 	}
-	p.set.change(p, first, wanted)
+	return wanted, true
 }
 
 // addresses gives those that u has in the pool now.
 func (p *Pool) addresses(u *config.Upstream) (addrs []netip.AddrPort) {
 	for _, m := range *p.members.Load() {
-		if m.cfg == u {
+		if m.cfg == u || m.cfg.URL.String() == u.URL.String() {
 			addrs = append(addrs, m.dial.Addr)
 		}
 	}

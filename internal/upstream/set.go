@@ -22,6 +22,7 @@ type Observer interface {
 	InstanceDown(i *Instance, why string)
 	InstanceUp(i *Instance)
 	InstanceRemoved(i *Instance)
+	InstanceDraining(i *Instance)
 }
 
 // Set keeps every instance once.
@@ -36,6 +37,7 @@ type Set struct {
 	instances map[string]*Instance // by key
 	pools     []*Pool
 	ctx       context.Context // of Run
+	ended     bool            // Run has: nothing is started any more
 }
 
 // NewSet makes an empty set for that many loops.
@@ -48,18 +50,30 @@ func (s *Set) now() time.Duration { return time.Since(s.base) }
 // Add makes a pool from its configuration. Its names are resolved once before
 // Add returns; what cannot be is logged and tried again.
 func (s *Set) Add(ctx context.Context, cfg *config.Pool) (*Pool, error) {
-	p := &Pool{set: s, cfg: cfg}
-	p.members.Store(&[]member{})
-	for _, u := range cfg.Upstreams {
-		if _, err := tlsConfig(u); err != nil {
-			return nil, fmt.Errorf("pool %s: %s: %w", cfg.Name, u.URL, err)
-		}
+	if err := verifiable(cfg); err != nil {
+		return nil, err
 	}
-	p.resolve(ctx, true)
+	p := makePool(s, cfg)
+	wanted, ok := p.resolve(ctx, cfg)
+	if !ok {
+		return nil, ctx.Err()
+	}
+	s.change(p, cfg, true, wanted)
 	s.mu.Lock()
 	s.pools = append(s.pools, p)
+	s.keep(p)
 	s.mu.Unlock()
 	return p, nil
+}
+
+// verifiable checks the TLS settings of a pool's upstreams.
+func verifiable(cfg *config.Pool) error {
+	for _, u := range cfg.Upstreams {
+		if _, err := tlsConfig(u); err != nil {
+			return fmt.Errorf("pool %s: %s: %w", cfg.Name, u.URL, err)
+		}
+	}
+	return nil
 }
 
 // Pools gives those added.
@@ -76,17 +90,35 @@ func (s *Set) Run(ctx context.Context) {
 	s.ctx = ctx
 	for _, p := range s.pools {
 		for _, m := range *p.members.Load() {
-			s.startProbes(m.Instance, p.cfg)
+			s.startProbes(m.Instance, p.cfg.Load())
 		}
-		if p.named() {
-			s.wg.Add(1)
-			go p.keepResolved(ctx)
-		}
+		s.keep(p)
 	}
 	s.mu.Unlock()
 	s.keepSampled(ctx)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	s.wg.Wait()
 }
+
+// keep has the names of a pool looked up again and again, as its configuration
+// says now. The caller holds s.mu.
+func (s *Set) keep(p *Pool) {
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
+	}
+	if cfg := p.cfg.Load(); s.running() && named(cfg) {
+		ctx, cancel := context.WithCancel(s.ctx)
+		p.stop = cancel
+		s.wg.Add(1)
+		go p.keepResolved(ctx, cfg)
+	}
+}
+
+// running tells whether goroutines may be started. The caller holds s.mu.
+func (s *Set) running() bool { return s.ctx != nil && !s.ended }
 
 func (s *Set) keepSampled(ctx context.Context) {
 	t := time.NewTicker(sampleEvery)
@@ -140,9 +172,21 @@ func (s *Set) instance(u *config.Upstream, addr netip.AddrPort) (i *Instance, ma
 }
 
 // change swaps the members of p, starts what is new and lets go of what is
-// gone.
-func (s *Set) change(p *Pool, first bool, wanted []wantedMember) {
+// gone; unless cfg, from which wanted was made, is p's no more.
+func (s *Set) change(p *Pool, cfg *config.Pool, first bool, wanted []wantedMember) {
 	s.mu.Lock()
+	if p.cfg.Load() != cfg {
+		s.mu.Unlock()
+		return
+	}
+	gone := s.drop(s.enroll(p, first, wanted))
+	s.mu.Unlock()
+	s.tellGone(p, gone)
+}
+
+// enroll gives p its members. It gives those that p has no more; the caller
+// holds s.mu, and drops them.
+func (s *Set) enroll(p *Pool, first bool, wanted []wantedMember) (left []member) {
 	old := *p.members.Load()
 	members := make([]member, 0, len(wanted))
 	for _, w := range wanted {
@@ -158,36 +202,33 @@ func (s *Set) change(p *Pool, first bool, wanted []wantedMember) {
 			i.given.Store(0) // slow start
 			s.log.Info("instance joins", "pool", p.Name(), "instance", i.name)
 		}
-		if s.ctx != nil {
-			s.startProbes(i, p.cfg)
-		}
+		s.startProbes(i, p.cfg.Load())
 		members = append(members, member{i, w.cfg})
 	}
 	p.members.Store(&members)
-	gone := s.drop(old, members)
-	s.mu.Unlock()
-	for _, i := range gone {
-		s.log.Info("instance leaves", "pool", p.Name(), "instance", i.name)
-		s.observer.InstanceRemoved(i)
-	}
+	return slices.DeleteFunc(slices.Clone(old), func(m member) bool {
+		return slices.ContainsFunc(members, func(n member) bool { return n.Instance == m.Instance })
+	})
 }
 
-// drop takes those of old that are not in members out of the pool's count, and
-// gives those that no pool has any more. The caller holds s.mu.
-func (s *Set) drop(old, members []member) (gone []*Instance) {
-	for _, m := range old {
-		if slices.ContainsFunc(members, func(n member) bool { return n.Instance == m.Instance }) {
-			continue
-		}
+// drop counts those that have left a pool, and gives those that no pool has any
+// more. The caller holds s.mu.
+func (s *Set) drop(left []member) (gone []*Instance) {
+	for _, m := range left {
 		if m.pools--; m.pools == 0 {
 			delete(s.instances, m.key)
-			if m.stop != nil {
-				m.stop()
-			}
+			m.stopProbes()
 			gone = append(gone, m.Instance)
 		}
 	}
 	return gone
+}
+
+func (s *Set) tellGone(p *Pool, gone []*Instance) {
+	for _, i := range gone {
+		s.log.Info("instance leaves", "pool", p.Name(), "instance", i.name)
+		s.observer.InstanceRemoved(i)
+	}
 }
 
 // tlsConfig makes the TLS settings towards an upstream; nil where it speaks

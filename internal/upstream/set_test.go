@@ -21,6 +21,7 @@ type witness chan string
 func (w witness) InstanceDown(i *Instance, why string) { w <- "down " + i.Name() }
 func (w witness) InstanceUp(i *Instance)               { w <- "up " + i.Name() }
 func (w witness) InstanceRemoved(i *Instance)          { w <- "removed " + i.Name() }
+func (w witness) InstanceDraining(i *Instance)         { w <- "draining " + i.Name() }
 
 // heard gives what was said and not yet asked for.
 func (w witness) heard() (said []string) {
@@ -84,9 +85,9 @@ func newPool(t *testing.T, s *Set, upstreams ...string) *Pool {
 func resolves(p *Pool, addrs ...string) {
 	var wanted []wantedMember
 	for _, a := range addrs {
-		wanted = append(wanted, wantedMember{p.cfg.Upstreams[0], netip.MustParseAddrPort(a)})
+		wanted = append(wanted, wantedMember{p.cfg.Load().Upstreams[0], netip.MustParseAddrPort(a)})
 	}
-	p.set.change(p, false, wanted)
+	p.set.change(p, p.cfg.Load(), false, wanted)
 }
 
 // names are the last numbers of the pool's addresses, in order.
@@ -187,11 +188,11 @@ func TestSlowStart(t *testing.T) {
 	}
 
 	rules := health.Rules{Rise: 1, Fall: 1}
-	first.judge(health.Failed, "no answer", rules)
+	first.judge(t.Context(), health.Failed, "no answer", rules)
 	if v := first.view(1); first.Up() || v.State != "down" || v.Why != "no answer" {
 		t.Errorf("a failed probe makes it %+v", v)
 	}
-	first.judge(health.Passed, "", rules)
+	first.judge(t.Context(), health.Passed, "", rules)
 	if !first.Up() || first.view(1).State != "starting" {
 		t.Errorf("back again it is %s", first.view(1).State)
 	}
@@ -221,7 +222,7 @@ func TestJoinerIsProbed(t *testing.T) {
 	s.ctx = t.Context() // as in Run
 	newPool(t, s, "ws://10.0.0.1:9000")
 	probed := newPool(t, s, "ws://10.0.0.9:9000")
-	probed.cfg.Health = config.Health{Probe: "tcp", Interval: time.Hour}
+	probed.cfg.Load().Health = config.Health{Probe: "tcp", Interval: time.Hour}
 	resolves(probed, "10.0.0.1:9000")
 	i := probed.Instances()[0]
 	if i.stop == nil {

@@ -146,11 +146,11 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
+var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
 
 // signal sends a program a signal.
 func signal(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) == 2 && signals[args[1]] != nil, "signal NAME TERM|INT")
+	usage(ts, neg, len(args) == 2 && signals[args[1]] != nil, "signal NAME TERM|INT|HUP")
 	ts.Check(started(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 
