@@ -19,12 +19,14 @@ const (
 // costs a few hundred choices a second, however many wait.
 type queue struct {
 	// Set once, then read-only.
+	loop  *loop.Loop
 	fleet *fleet
 	route *Route
 
 	// Owned by the loop.
 	waiting []*session // those that have left since are skipped
 	serving *session   // whose turn it is; nil between two
+	posted  bool       // it goes on in the next round
 	timer   loop.Timer
 }
 
@@ -47,7 +49,7 @@ func (s *session) wait() {
 	f := &s.relay.fleet[l.Index]
 	q := f.queues[s.route]
 	if q == nil {
-		q = &queue{fleet: f, route: s.route}
+		q = &queue{loop: l, fleet: f, route: s.route}
 		if f.queues == nil {
 			f.queues = map[*Route]*queue{}
 		}
@@ -60,14 +62,29 @@ func (s *session) wait() {
 	l.Arm(&q.timer, q, l.Now()+queueEvery)
 }
 
+// Run goes on in the next round. It is a loop.Task.
+func (q *queue) Run(l *loop.Loop) {
+	q.posted = false
+	if next := q.Expire(l.Now()); next > 0 {
+		l.Arm(&q.timer, q, next)
+	}
+}
+
 // Expire gives those whose turn it is what room there is.
 func (q *queue) Expire(now time.Duration) time.Duration {
+	if len(q.waiting) == 0 {
+		return 0 // and another has taken its place, maybe
+	}
 	var passed []*session
 	for len(q.waiting) > 0 && len(passed) < mostPassed {
 		s := q.waiting[0]
 		if s.phase != opening || !s.begun.queued {
 			q.pop()
 			continue
+		}
+		if q.fleet.full(now) {
+			q.goOn()
+			break
 		}
 		pick := s.begun.req.Pick
 		inst, err := pick.Instance(s.begun.tried)
@@ -79,11 +96,20 @@ func (q *queue) Expire(now time.Duration) time.Duration {
 			passed = append(passed, s)
 			continue
 		}
+		q.fleet.begun++
 		s.begun.queued, q.serving = false, s
 		s.ask(inst, err)
 		q.serving = nil
 	}
 	return q.after(now, passed)
+}
+
+// goOn has the queue looked at in the next round.
+func (q *queue) goOn() {
+	if !q.posted {
+		q.posted = true
+		q.loop.Post(q)
+	}
 }
 
 func (q *queue) pop() {
@@ -109,11 +135,9 @@ func (q *queue) after(now time.Duration, passed []*session) time.Duration {
 // Panicked ends the session whose turn it was, and has the others wait on. It
 // is for the loop.
 func (q *queue) Panicked() {
-	s := q.serving
-	if q.serving = nil; s == nil {
-		return
+	q.loop.Arm(&q.timer, q, q.loop.Now()+queueEvery)
+	if s := q.serving; s != nil {
+		q.serving = nil
+		s.cut()
 	}
-	l := s.loop()
-	l.Arm(&q.timer, q, l.Now()+queueEvery)
-	s.cut()
 }

@@ -36,3 +36,20 @@ func TestWhoIsPassedOver(t *testing.T) {
 		t.Errorf("nobody waits: asked again at %v, %d queues", next, len(f.queues))
 	}
 }
+
+// TestSessionsBegunInARound: a loop begins so many, and goes on with those that
+// are open.
+func TestSessionsBegunInARound(t *testing.T) {
+	var f fleet
+	for now := range time.Duration(3) {
+		for n := range beginAtOnce {
+			if f.full(now + 1) {
+				t.Fatalf("round %d is full with %d", now, n)
+			}
+			f.begun++
+		}
+		if !f.full(now + 1) {
+			t.Fatalf("round %d is never full", now)
+		}
+	}
+}

@@ -22,6 +22,20 @@ type Relay struct {
 type fleet struct {
 	first  *session // the head of their list
 	queues map[*Route]*queue
+	round  time.Duration // the loop's latest round that began a session
+	begun  int           // sessions begun in it
+}
+
+// beginAtOnce is how many sessions a loop begins in one round, each for some
+// 50 us: in a storm those that are open are served in between.
+const beginAtOnce = 8
+
+// full tells whether the loop has begun enough sessions in this round.
+func (f *fleet) full(now time.Duration) bool {
+	if f.round != now {
+		f.round, f.begun = now, 0
+	}
+	return f.begun >= beginAtOnce
 }
 
 // New makes a Relay on g.
@@ -59,9 +73,15 @@ type starting session
 // Run begins the session on its loop.
 func (t *starting) Run(l *loop.Loop) {
 	s := (*session)(t)
+	f := &s.relay.fleet[l.Index]
+	if f.full(l.Now()) {
+		l.Post(t) // in order: so do all behind it
+		return
+	}
+	f.begun++
 	s.started = l.Now()
 	s.secret = l.Random()
-	s.relay.fleet[l.Index].add(s)
+	f.add(s)
 	if err := l.Attach(&s.client.conn, s, s.begun.req.Client); err != nil {
 		s.route.Log.Error("client not attached", "route", s.route.Name, "client", s.addr, "err", err)
 		s.end()
