@@ -1,0 +1,184 @@
+package wire_test
+
+import (
+	"testing"
+
+	"github.com/sluice-proxy/sluice/internal/testkit"
+)
+
+// drained has the first instance of a pair drained.
+func (p *pair) drain(t *testing.T) {
+	t.Helper()
+	if n, err := p.Drain(p.a.URL()); n != 1 || err != nil {
+		t.Fatalf("draining it tells of %d sessions, %v", n, err)
+	}
+}
+
+// A session leaves an instance that is drained: another stands first, the old
+// one finishes, and the client sees nothing.
+func TestAKeptSessionMoves(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("one"))
+		old.Want("it serves", testkit.Text("one"))
+		p.drain(t)
+		pong := barrier(t, old)
+		leg, head := p.next(t)
+		if head.Get("Sluice-Resume") != "1" {
+			t.Errorf("the other instance is told that it resumes: got %q", head.Raw)
+		}
+		client.Send(testkit.Text("two"))
+		old.Want("the old one serves until it has answered", testkit.Text("two"))
+		old.Send(testkit.Text("eins"), testkit.Text("zwei"))
+		client.Want("its answers come", testkit.Text("eins"), testkit.Text("zwei"))
+		old.Send(pong)
+		old.Send(barrier(t, old), testkit.Text("drei"))
+		client.Want("behind which it may still speak", testkit.Text("drei"))
+		old.Want("then it is told", testkit.Close(1001, ""))
+		old.Send(testkit.Text("vier"), testkit.Close(1001, ""))
+		client.Want("its last words come", testkit.Text("vier"))
+		client.Send(testkit.Text("three"))
+		leg.Want("and the other one serves", testkit.Text("three"))
+		leg.Send(testkit.Text("fünf"))
+		client.Want("for good", testkit.Text("fünf"))
+		old.WantGone("the old one is let go")
+	})
+}
+
+// One whose instance never speaks last moves at the deadline; what it has sent
+// is proven read first.
+func TestAMoveThatIsForced(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 20ms, deadline: 300ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("a reading"))
+		old.Want("it is sent", testkit.Text("a reading"))
+		pong := barrier(t, old)
+		p.drain(t)
+		leg, _ := p.next(t)
+		old.Send(pong)
+		old.Want("it has read all, and is told", testkit.Close(1001, ""))
+		old.Close()
+		client.Send(testkit.Text("another"))
+		leg.Want("the other one goes on", testkit.Text("another"))
+	})
+}
+
+// A session that is made known by its opening is so before it moves; what the
+// other instance says meanwhile the old one says, too.
+func TestAMoveReplays(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: replay, replay: {first: 1, swallow: 1}", testkit.Config{Balance: "greeting: 1, move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		old.Send(testkit.Text("welcome"))
+		client.Want("the greeting", testkit.Text("welcome"))
+		client.Send(testkit.Text("subscribe"))
+		old.Want("the opening", testkit.Text("subscribe"))
+		old.Send(testkit.Text("subscribed"))
+		client.Want("its answer", testkit.Text("subscribed"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		leg.Send(testkit.Text("welcome"))
+		leg.Want("the opening again", testkit.Text("subscribe"))
+		leg.Send(testkit.Ping("there?"), testkit.Text("subscribed"))
+		leg.Want("pings are answered for the client", testkit.Pong("there?"))
+		old.Want("then the old one is told", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		leg.Send(testkit.Text("tick"))
+		client.Want("and the client sees none of it", testkit.Text("tick"))
+	})
+}
+
+// Where no other instance takes the session it stays where it is.
+func TestAMoveThatNobodyTakes(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms, deadline: 100ms}"})
+		client, old := p.open(t)
+		p.drain(t)
+		for range 2 {
+			leg := p.b.Accept(t, "the other instance is asked, again and again")
+			leg.Head("for the session")
+			leg.SendString("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+			client.Send(testkit.Ping("p"))
+			old.Want("meanwhile the old one serves", testkit.Ping("p"))
+		}
+	})
+}
+
+// A leg that is lost while another stands is replaced by that.
+func TestALegLostWhileMoving(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none, unproven: resend", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("one"))
+		old.Want("it is sent", testkit.Text("one"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		old.Reset()
+		leg.Want("what is not proven is sent again", testkit.Text("one"))
+		leg.Send(barrier(t, leg), testkit.Text("eins"))
+		client.Want("and answered", testkit.Text("eins"))
+		p.b.WantUnvisited(t, "nobody else is asked")
+	})
+}
+
+// Sessions move to an instance that comes back until shares are even, and then
+// no more.
+func TestRebalance(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Top: adminOn, Balance: "move: {quiet: 10ms, rate: 0, rebalance: true}"})
+		if _, err := p.Drain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		const sessions = 6
+		var clients, legs []*testkit.Peer
+		for range sessions {
+			client, leg := p.open(t)
+			clients, legs = append(clients, client), append(legs, leg)
+		}
+		if _, err := p.Undrain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		var moved []*testkit.Peer
+		for range sessions / 2 {
+			leg, _ := p.next(t)
+			moved = append(moved, leg)
+		}
+		for _, leg := range legs {
+			go leaveWell(leg)
+		}
+		for _, leg := range moved {
+			leg.Send(testkit.Text("here"))
+		}
+		there := 0
+		for _, client := range clients {
+			client.Send(testkit.Ping("who?"))
+			f := client.Frame("each is served")
+			if f.Payload == "here" {
+				there++
+			}
+		}
+		if there != sessions/2 {
+			t.Errorf("%d of %d sessions are with the instance that came back", there, sessions)
+		}
+		p.b.WantUnvisited(t, "and no more move")
+	})
+}
+
+// leaveWell is an instance that answers pings, and its close.
+func leaveWell(leg *testkit.Peer) {
+	for {
+		f, err := leg.Next()
+		if err != nil {
+			return
+		}
+		switch f.Op {
+		case 0x8:
+			_ = leg.TrySend(f.Plain())
+			return
+		case 0x9:
+			_ = leg.TrySend(testkit.Pong(f.Payload).Plain())
+		}
+	}
+}
