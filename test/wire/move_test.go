@@ -1,9 +1,11 @@
 package wire_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
+	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // drained has the first instance of a pair drained.
@@ -145,17 +147,21 @@ func TestRebalance(t *testing.T) {
 			leg, _ := p.next(t)
 			moved = append(moved, leg)
 		}
+		left := make(chan struct{}, sessions)
 		for _, leg := range legs {
-			go leaveWell(leg)
+			go play(leg, "stayed", left)
 		}
 		for _, leg := range moved {
-			leg.Send(testkit.Text("here"))
+			go play(leg, "moved", left)
+		}
+		for range moved {
+			<-left
 		}
 		there := 0
 		for _, client := range clients {
 			client.Send(testkit.Ping("who?"))
 			f := client.Frame("each is served")
-			if f.Payload == "here" {
+			if f.Payload == "moved" {
 				there++
 			}
 		}
@@ -166,19 +172,21 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
-// leaveWell is an instance that answers pings, and its close.
-func leaveWell(leg *testkit.Peer) {
+// play is an instance that answers pings by its name too, and its close, of which
+// it tells.
+func play(leg *testkit.Peer, name string, left chan<- struct{}) {
 	for {
 		f, err := leg.Next()
 		if err != nil {
 			return
 		}
 		switch f.Op {
-		case 0x8:
+		case ws.CloseFrame:
 			_ = leg.TrySend(f.Plain())
+			left <- struct{}{}
 			return
-		case 0x9:
-			_ = leg.TrySend(testkit.Pong(f.Payload).Plain())
+		case ws.Ping:
+			_ = leg.TrySend(slices.Concat(testkit.Text(name).Plain(), testkit.Pong(f.Payload).Plain()))
 		}
 	}
 }
