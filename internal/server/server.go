@@ -58,7 +58,7 @@ const (
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg}
 	s.gate = newGate(cfg.Limits.HandshakesPending, cfg.Listens)
-	s.storm = newStorm(cfg.Limits.HandshakesPerSecond)
+	s.storm = newStorm()
 	s.admission.files = int64(max(openFiles()-fileReserve, 64))
 	s.admission.countIP = cfg.Limits.SessionsPerIP > 0
 	s.Admit(cfg.Limits, cfg.Trusted)
@@ -93,6 +93,7 @@ func (s *Server) Routes() Table { return *s.table.Load() }
 func (s *Server) Admit(l config.Limits, trusted []netip.Prefix) {
 	s.admission.most.Store(int64(l.Sessions))
 	s.admission.mostPerIP.Store(int64(l.SessionsPerIP))
+	s.storm.set(l.HandshakesPerSecond)
 	s.trusted.Store(&trusted)
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
@@ -21,23 +22,33 @@ const (
 // time at which the tokens before it have been used up.
 type storm struct {
 	// Set once, then read-only.
-	rate   int // handshakes a second; 0: no bound
 	began  time.Time
 	ending chan struct{} // closed when the server is told to end
+
+	rate atomic.Int64 // handshakes a second; 0: no bound
 
 	mu     sync.Mutex // guards what follows
 	tokens limit.Bucket
 	away   time.Duration // when the last of those sent away is to come, after began
 }
 
-func newStorm(rate int) *storm {
-	return &storm{rate: rate, began: time.Now(), ending: make(chan struct{})}
+func newStorm() *storm {
+	return &storm{began: time.Now(), ending: make(chan struct{})}
+}
+
+// set has another rate hold for who comes from here on.
+func (s *storm) set(rate int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rate.Swap(int64(rate)) != int64(rate) {
+		s.tokens, s.away = limit.Bucket{}, 0 // counted by the old rate
+	}
 }
 
 // pace waits for a handshake's token. If there is none it gives the answer, and
 // what metrics call it. gone ends the wait, as the server's end does.
 func (s *storm) pace(c *conn, gone <-chan struct{}) (refusal *handshake.Refusal, result string) {
-	if s.rate == 0 {
+	if s.rate.Load() == 0 {
 		return nil, ""
 	}
 	wait, ok := s.turn(time.Since(s.began))
@@ -67,11 +78,15 @@ func (s *storm) pace(c *conn, gone <-chan struct{}) (refusal *handshake.Refusal,
 func (s *storm) turn(now time.Duration) (wait time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.tokens.Reserve(now, float64(s.rate), s.rate, queueFor)
+	rate := int(s.rate.Load())
+	if rate == 0 {
+		return 0, true
+	}
+	at, ok := s.tokens.Reserve(now, float64(rate), rate, queueFor)
 	if ok {
 		return at - now, true
 	}
-	s.away = max(s.away, at) + time.Second/time.Duration(s.rate)
+	s.away = max(s.away, at) + time.Second/time.Duration(rate)
 	if last := now + longestAway*time.Second; s.away > last {
 		s.away = last
 		return rand.N(longestAway * time.Second), false // there is no better time: any

@@ -11,7 +11,7 @@ import (
 // TestStormIsSpreadOut: of a thousand at once a second's worth gets in, one
 // waits, and the others are told to come when the tokens before theirs are used.
 func TestStormIsSpreadOut(t *testing.T) {
-	s := newStorm(100)
+	s := paced(100)
 	now := time.Minute
 	var last time.Duration
 	for i := range 200 {
@@ -57,7 +57,7 @@ func TestRetryAfterIsSpread(t *testing.T) {
 // can't wait is told so.
 func TestPaceWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStorm(2)
+		s := paced(2)
 		began := time.Now()
 		var done sync.WaitGroup
 		for i := range 4 {
@@ -83,7 +83,7 @@ func TestPaceWaits(t *testing.T) {
 // TestPaceEnds: who waits does not hold up the end, nor outlives its client.
 func TestPaceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStorm(1)
+		s := paced(1)
 		s.pace(nil, nil)
 		gone := make(chan struct{})
 		var done sync.WaitGroup
@@ -108,10 +108,16 @@ func TestPaceEnds(t *testing.T) {
 }
 
 func TestNoPace(t *testing.T) {
-	s := newStorm(0)
+	s := paced(0)
 	for range 10_000 {
 		if refusal, _ := s.pace(nil, nil); refusal != nil {
 			t.Fatal("there is no limit, and somebody is refused")
 		}
 	}
+}
+
+func paced(rate int) *storm {
+	s := newStorm()
+	s.set(rate)
+	return s
 }
