@@ -131,7 +131,7 @@ func (s *session) unproven(now time.Duration) bool {
 func (s *session) readClient() {
 	switch {
 	case s.throttled != 0, s.phase == opening, s.phase < lost && s.leg.conn.Full():
-	case s.kept != nil && s.phase < lost && (s.phase == resuming || s.kept.Full(s.kept.rules) || s.hushed()):
+	case s.kept != nil && s.phase < lost && (s.phase == resuming || s.leg.sentClose || s.kept.Full(s.kept.rules) || s.hushed()):
 	default:
 		s.client.conn.Resume()
 	}
@@ -143,7 +143,7 @@ func (s *session) keepClock(now time.Duration) {
 	if k.Tick(s.kept.rules, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
 		s.ping(s.leg)
 	}
-	if p := k.plan; p != nil && k.relief == nil && now >= p.at && (s.phase == open || s.phase == scheduled) {
+	if p := k.plan; p != nil && k.relief == nil && now >= p.at && s.phase == open {
 		s.move(now)
 	}
 	if k.relief != nil {

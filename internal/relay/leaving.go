@@ -37,6 +37,8 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 	case from == s.leg && s.phase == parting:
 		s.closeLeg(code)
 		s.tellClient()
+	case from == s.leg && s.phase < parting && s.leg.sentClose: // it was to be left, and the other leg has failed since
+		s.lose("moved", "the instance was left", false)
 	case from == s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.closeLeg(code)
 		s.inst.GoingAway()

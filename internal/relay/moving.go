@@ -196,7 +196,7 @@ func (s *session) prove() {
 	switch {
 	case k.Settled():
 		s.closeLeg(ws.CodeGoingAway)
-		k.relief.stage, k.relief.until = leaving, s.now()+s.route.Timeouts.Close
+		k.relief.stage, k.relief.until = leaving, s.now()+min(farewell, s.route.Timeouts.Close)
 		s.loop().Arm(&s.timer, s, k.relief.until)
 	case k.Barrier == 0:
 		s.ping(s.leg)

@@ -53,7 +53,7 @@ var (
 // it can't.
 func (s *session) resume(name string) error {
 	k, now := s.kept, s.now()
-	if s.client.gotClose || s.client.gotEOF || s.insideMessage() {
+	if s.client.gotClose || s.client.gotEOF || s.insideMessage() || s.phase != open {
 		return errEnding
 	}
 	k.Tick(s.kept.rules, s.loop(), now)
@@ -64,6 +64,7 @@ func (s *session) resume(name string) error {
 	if dropped > 0 {
 		s.route.Observe.Unproven(s.route.Name, "dropped", dropped)
 	}
+	s.route.Complain.Warn("instance lost; its sessions go on with others", "route", s.route.Name, "instance", s.inst.Name(), "why", name)
 	s.client.conn.Pause()
 	if k.ping != nil { // nobody else will answer it
 		s.inject(&s.client, ws.Pong, k.ping)
@@ -170,9 +171,9 @@ func (s *session) reliefFailed(err error) {
 func (s *session) giveUpRelief(result string, w lastWord) {
 	s.route.Observe.Failover(s.route.Name, s.kept.relief.why, result)
 	s.dropRelief()
-	s.last = w
-	s.phase = lost
-	s.tellClient()
+	s.last, s.phase, s.until = w, lost, s.now()+s.someOf(s.route.Failover.Spread)
+	s.client.conn.Resume()
+	s.loop().Arm(&s.timer, s, s.until)
 }
 
 // dropRelief lets go of another leg that is not wanted any more.
@@ -330,7 +331,10 @@ func (s *session) takeOver() {
 	from := s.inst
 	s.leg, s.inst = r.leg, r.inst
 	s.leg.messages, s.leg.bytes = s.leg.messages+old.messages, s.leg.bytes+old.bytes
-	s.leg.heard, s.leg.pingDue, s.phase = now, s.client.pingDue, open
+	s.leg.heard = now
+	if s.phase == resuming {
+		s.phase = open
+	}
 	if every := s.route.Timeouts.Ping; every > 0 {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}

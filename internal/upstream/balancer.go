@@ -80,7 +80,7 @@ type Choice struct {
 
 // For makes the choice for a client whose hash key and sticky cookie are these.
 func (b *Balancer) For(key, cookie string) *Choice {
-	return &Choice{b: b, key: balance.Hash(key), cookie: cookie}
+	return &Choice{b: b, key: balance.Hash(key), cookie: strings.Clone(cookie)} // the request is not kept for it
 }
 
 // Instance chooses one that is not among tried for a handshake, and counts a
