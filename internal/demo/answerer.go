@@ -122,7 +122,7 @@ func (a *answerer) retire() {
 	a.l = nil
 	a.leaving = true
 	for c := range a.conns {
-		c.SetReadDeadline(time.Now()) // wakes its goroutine
+		_ = c.SetReadDeadline(time.Now()) // wakes its goroutine
 	}
 	a.mu.Unlock()
 	a.users.Wait()
@@ -175,7 +175,7 @@ func (a *answerer) serve(c net.Conn) {
 		text, err := t.next()
 		if errors.Is(err, os.ErrDeadlineExceeded) && !t.closed {
 			t.close(ws.CodeGoingAway)
-			c.SetDeadline(time.Now().Add(patience))
+			_ = c.SetDeadline(time.Now().Add(patience))
 			continue
 		}
 		if err != nil {
@@ -197,9 +197,9 @@ func (a *answerer) serve(c net.Conn) {
 func (a *answerer) settle(c net.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c.SetDeadline(time.Time{})
+	_ = c.SetDeadline(time.Time{})
 	if a.leaving {
-		c.SetReadDeadline(time.Now())
+		_ = c.SetReadDeadline(time.Now())
 	}
 }
 

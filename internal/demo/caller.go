@@ -54,7 +54,7 @@ func (c *caller) talk(ctx context.Context, t *talk) uint16 {
 	defer context.AfterFunc(ctx, func() { t.conn.Close() })()
 	c.catchUp(time.Now())
 	for {
-		t.conn.SetReadDeadline(c.next)
+		_ = t.conn.SetReadDeadline(c.next)
 		text, err := t.next()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = c.call(t)

@@ -102,7 +102,7 @@ func (f *failover) behind(addr string, cfg *config.Config) {
 	f.left = addr
 	for _, r := range cfg.Routes {
 		if r.Name == "tiles" {
-			f.client = string(r.Balance.Failover.Client)
+			f.client = r.Balance.Failover.Client
 		}
 	}
 }

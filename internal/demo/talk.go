@@ -86,7 +86,7 @@ func (t *talk) ask(host, target string) error {
 
 // answer is the server's side of it. The connection's deadline stays.
 func answer(conn net.Conn) (*talk, error) {
-	conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(conn)
 	req, err := http.ReadRequest(r)
 	if err != nil {
@@ -95,7 +95,7 @@ func answer(conn net.Conn) (*talk, error) {
 	offer, refusal := handshake.Judge(&handshake.Request{Method: req.Method, Major: req.ProtoMajor, Minor: req.ProtoMinor,
 		Header: req.Header, ContentLength: req.ContentLength, TransferEncoding: req.TransferEncoding})
 	if refusal != nil {
-		conn.Write(refusal.Append(nil))
+		_, _ = conn.Write(refusal.Append(nil))
 		return nil, refusal
 	}
 	if _, err := conn.Write((&handshake.Answer{}).Append(nil, offer)); err != nil {
@@ -190,7 +190,7 @@ func (t *talk) close(code uint16) {
 		key = new([4]byte)
 		rand.Read(key[:])
 	}
-	t.conn.Write(ws.AppendClose(nil, code, "", key)) // or the peer is gone already
+	_, _ = t.conn.Write(ws.AppendClose(nil, code, "", key)) // or the peer is gone already
 }
 
 // send sends one frame.

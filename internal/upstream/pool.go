@@ -26,9 +26,6 @@ type member struct {
 	cfg *config.Upstream
 }
 
-// full tells whether the instance is at its session cap.
-func (m *member) full() bool { return m.cfg.MaxSessions > 0 && m.Sessions() >= m.cfg.MaxSessions }
-
 // busy tells whether as many handshakes with the instance are under way as it
 // takes.
 func (m *member) busy() bool { return m.cfg.MaxHandshakes > 0 && m.Handshakes() >= m.cfg.MaxHandshakes }
