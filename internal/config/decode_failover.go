@@ -57,44 +57,30 @@ func (v value) move(m *Move) keys {
 	)
 }
 
-// check judges that what is said of keeping goes together. at is failover, or
-// what is above it.
+// check judges that what is said of keeping goes together. What is for client:
+// keep means nothing beside close, and may stand there. at is failover, or what
+// is above it.
 func (f *Failover) check(at place, in keys) {
 	switch {
 	case !f.Keep():
-		for _, name := range []string{"state", "unproven", "hold", "timeout", "buffer", "replay"} {
-			if in.has(name) {
-				in[name].errorf("is for client: keep alone")
-			}
-		}
 	case f.State == "":
 		in.or("client", at).errorf("keep needs state: none if any instance can go on with any session, " +
 			"or state: replay with replay: {first: N, swallow: M} if a client's first N messages, with their M answers, make a session known to another")
-	case f.State == "none" && in.has("replay"):
+	case f.State == "none" && (f.Replay.First > 0 || f.Replay.Swallow > 0):
 		in["replay"].errorf("is for state: replay; this state is none")
 	case f.State == "replay" && f.Replay.First == 0:
 		in.or("replay", in["state"]).errorf("state: replay needs replay.first: how many of a client's first messages are sent again")
-	case f.Unproven != "resend" && in.has("hold"):
-		in["hold"].errorf("is for unproven: resend; this is unproven: %s", f.Unproven)
 	}
 }
 
-// checkKept judges what is beside failover and means something only where
-// clients are kept.
-func (b *Balance) checkKept(in, inMove keys) {
-	if b.Failover.Keep() {
-		if b.Move.Rebalance && b.Policy.Kind == "hash" {
-			inMove["rebalance"].errorf("can't go with policy hash, which says itself where each session belongs")
-		}
-		return
-	}
-	if b.Greeting > 0 {
-		in["greeting"].errorf("is for failover: {client: keep} alone")
-	}
-	for _, name := range []string{"quiet", "rebalance"} {
-		if inMove.has(name) && (name != "rebalance" || b.Move.Rebalance) {
-			inMove[name].errorf("is for failover: {client: keep} alone")
-		}
+// check judges whether sessions can move to where their share is.
+func (m *Move) check(b *Balance, in keys) {
+	switch {
+	case !m.Rebalance:
+	case !b.Failover.Keep():
+		in["rebalance"].errorf("is for failover: {client: keep}: a session can't move without its client")
+	case b.Policy.Kind == "hash":
+		in["rebalance"].errorf("can't go with policy hash, which says itself where each session belongs")
 	}
 }
 

@@ -176,7 +176,7 @@ func (v value) balance(r *routeDraft) {
 		inPlace[1:],
 	)...)
 	if len(v.src.errs) == before {
-		b.checkKept(keys, inMove)
+		b.Move.check(b, inMove)
 		b.Failover.check(keys.or("failover", v.place), inFailover)
 	}
 	r.Balance, r.pool = b, keys.or("pool", v.place)
