@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/balance"
@@ -21,8 +22,8 @@ type rebalancer struct {
 	shifts   balance.Shifts
 	moving   bool
 	began    time.Time
-	planned  int     // sessions, since it began
-	fraction float64 // of a session that the rate has left
+	moved    *atomic.Int64 // sessions, since it began
+	fraction float64       // of a session that the rate has left
 }
 
 // keepBalanced looks at the shares until ctx ends.
@@ -44,7 +45,7 @@ func (a *App) keepBalanced(ctx context.Context) {
 			}
 			b := known[rr.Name]
 			if b == nil {
-				b = &rebalancer{}
+				b = &rebalancer{moved: new(atomic.Int64)}
 			}
 			b.route, b.pool = rr, pool
 			now[rr.Name] = b
@@ -64,13 +65,12 @@ func (b *rebalancer) step(r *relay.Relay, log *slog.Logger) {
 		}
 	}
 	is, cs := b.pool.Shares()
-	moved := 0
+	planned := 0
 	for _, s := range b.shifts.Next(cs, most) {
-		r.Shift(relay.Shift{Route: b.route.Name, From: is[s.From], To: is[s.To], Sessions: s.Sessions, Over: rebalanceEvery, Why: "rebalance"})
-		moved += s.Sessions
+		r.Shift(relay.Shift{Route: b.route.Name, From: is[s.From], To: is[s.To], Sessions: s.Sessions, Over: rebalanceEvery, Why: "rebalance", Moved: b.moved})
+		planned += s.Sessions
 	}
-	b.planned += moved
-	b.fraction = max(b.fraction-float64(moved), 0)
+	b.fraction = max(b.fraction-float64(planned), 0)
 	b.tell(log)
 }
 
@@ -84,6 +84,6 @@ func (b *rebalancer) tell(log *slog.Logger) {
 		log.Info("rebalancing: shares of instances differ by more than a tenth", "route", b.route.Name, "pool", b.pool.Name())
 		return
 	}
-	log.Info("rebalanced", "route", b.route.Name, "pool", b.pool.Name(), "moves", b.planned, "took", time.Since(b.began).Round(time.Millisecond))
-	b.planned = 0
+	log.Info("rebalanced", "route", b.route.Name, "pool", b.pool.Name(), "sessions", b.moved.Load(), "took", time.Since(b.began).Round(time.Millisecond))
+	b.moved.Store(0)
 }

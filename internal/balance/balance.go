@@ -10,6 +10,7 @@ type Candidate struct {
 	Load     float64 // its sessions, busy ones counting more; see Score
 	Ramp     float64 // under 1: new, to be considered with that probability only
 	Usable   bool    // up, under its cap, not tried yet
+	Full     bool    // at its cap; for Shifts, to which it is usable nevertheless
 }
 
 // Policy chooses an instance.

@@ -37,11 +37,11 @@ func (s *Shifts) Next(cs []Candidate, most int) (out []Shift) {
 			if from < 0 || over[i] > over[from] {
 				from = i
 			}
-			if to < 0 || over[i] < over[to] {
+			if !cs[i].Full && (to < 0 || over[i] < over[to]) {
 				to = i
 			}
 		}
-		if from < 0 || over[from]-over[to] <= 1 {
+		if from < 0 || to < 0 || over[from]-over[to] <= 1 {
 			break // a move would only turn the difference round
 		}
 		n := min(max(int(min(over[from], -over[to])), 1), most)

@@ -125,7 +125,7 @@ func (s *State) record(r *Rules, room Room, held, p []byte, streamed bool) {
 func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool) {
 	if streamed {
 		s.Big = s.Sent
-		return
+		held, p = nil, nil // its mark is of no bytes
 	}
 	size := len(held) + len(p)
 	for len(s.Marks) > 0 && s.Marks[0].Proven != 0 && len(s.Tail)-s.Gone+size > r.Buffer {
@@ -201,10 +201,11 @@ func (s *State) Pong(seq uint32, now time.Duration) {
 	}
 }
 
-// Next is when Tick is to be called; 0 for not at all.
-func (s *State) Next(r *Rules) time.Duration {
+// Next is when Tick is to be called; 0 for not at all. mayPing tells whether a
+// ping could be sent then.
+func (s *State) Next(r *Rules, mayPing bool) time.Duration {
 	at := time.Duration(0)
-	if s.Barrier == 0 && s.Sent > s.Proven {
+	if mayPing && s.Barrier == 0 && s.Sent > s.Proven {
 		at = max(s.At, s.Pinged) + pingEvery
 	}
 	if len(s.Marks) > 0 && s.Marks[0].Proven != 0 {

@@ -39,6 +39,9 @@ func (t *adoptTask) Run(l *loop.Loop) {
 		next := s.next
 		if s.route == t.old {
 			s.adopt(t.now)
+			if s.kept != nil && s.kept.relief != nil && s.kept.relief.inst != nil && !slices.Contains(members, s.kept.relief.inst) {
+				s.bereft(s.kept.relief.inst)
+			}
 			if s.inst != nil && s.phase <= open && !slices.Contains(members, s.inst) {
 				s.schedule(&Leaving{Instance: s.inst, Code: ws.CodeRestart, Reason: "the instance was removed from the route", Move: "removed", Paced: max(s.inst.Sessions(), 1)})
 			}

@@ -20,8 +20,6 @@ type kept struct {
 	relief *relief // another leg, on its way to take the session over; nil: none
 	plan   *plan   // to move, while the instance is there; nil: none
 
-	planned *upstream.Instance // that plan leaves
-
 	clientSpoke, legSpoke time.Duration // when the latest data of each came
 	resumes               uint32        // legs that were asked for after the first
 }
@@ -50,7 +48,12 @@ func (s *session) toInstance(p []byte, whole, n int) {
 		return // nobody is there to have it
 	}
 	k.clientSpoke = s.now()
-	held, on := k.ToInstance(s.kept.rules, l, p, whole, n, s.now())
+	opening := k.Recording(k.rules)
+	held, on := k.ToInstance(k.rules, l, p, whole, n, s.now())
+	if r := k.relief; opening && n > 0 && r != nil && r.stage >= replaying { // it has what came before
+		r.leg.conn.Write(held)
+		r.leg.conn.Write(p[:whole])
+	}
 	if n > 0 && !k.Up.Streams && k.Rides(s.kept.rules, s.now()) {
 		// One write: the instance's answers then come together, too.
 		held = l.Extend(held, on)
@@ -60,7 +63,7 @@ func (s *session) toInstance(p []byte, whole, n int) {
 	s.send(s.leg, held)
 	s.send(s.leg, on)
 	l.Return(held)
-	if at := k.Next(s.kept.rules); at != 0 {
+	if at := k.Next(k.rules, true); at != 0 {
 		l.Arm(&s.timer, s, at)
 	}
 }
@@ -113,9 +116,9 @@ func (s *session) proved(seq uint32) {
 		s.readClient()
 	}
 	if k.relief != nil {
-		s.reliefStep(s.now())
+		s.step(s.now())
 	}
-	if at := k.Next(s.kept.rules); at != 0 {
+	if at := k.Next(k.rules, true); at != 0 {
 		s.loop().Arm(&s.timer, s, at)
 	}
 }
@@ -140,7 +143,7 @@ func (s *session) readClient() {
 // keepClock holds a kept session's clocks against now.
 func (s *session) keepClock(now time.Duration) {
 	k := s.kept
-	if k.Tick(s.kept.rules, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
+	if k.Tick(k.rules, s.loop(), now) && s.mayProve() {
 		s.ping(s.leg)
 	}
 	if p := k.plan; p != nil && k.relief == nil && now >= p.at && s.phase == open {
@@ -151,10 +154,15 @@ func (s *session) keepClock(now time.Duration) {
 	}
 }
 
+// mayProve tells whether the leg can be pinged now.
+func (s *session) mayProve() bool {
+	return s.phase != resuming && !s.leg.sentClose && s.leg.conn.Live() && !s.inside(s.leg)
+}
+
 // keepNext is when keepClock is to be called; 0: not at all.
 func (s *session) keepNext() time.Duration {
 	k := s.kept
-	next := k.Next(s.kept.rules)
+	next := k.Next(k.rules, s.mayProve())
 	earlier := func(at time.Duration) {
 		if at != 0 && (next == 0 || at < next) {
 			next = at

@@ -92,6 +92,7 @@ func (s *session) schedule(w *Leaving) {
 	case s.phase == resuming && w.Instance != nil:
 		return // it has left already
 	case s.phase == resuming:
+		s.route.Observe.Failover(s.route.Name, s.kept.relief.why, "closed")
 		s.dropRelief()
 		s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
 		s.phase, s.until = lost, at
@@ -180,6 +181,7 @@ func (s *session) lose(name, reason string, cut bool) {
 			return
 		}
 		reason += ": " + err.Error()
+		s.dropRelief()
 	}
 	s.leg.deaf = true
 	s.route.Observe.Failover(s.route.Name, name, "closed")

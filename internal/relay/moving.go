@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/upstream"
@@ -9,12 +10,14 @@ import (
 
 // plan is a move that is to come, while the instance is there. The other leg
 // stands first; then the session waits for a moment in which nothing is under
-// way.
+// way. It belongs to the session's loop.
 type plan struct {
 	why    string
-	target *upstream.Instance // nil: any but the present one
+	from   *upstream.Instance
+	target *upstream.Instance // nil: any but from
+	moved  *atomic.Int64      // is told of a move that came to be; nil: nobody asks
 	at     time.Duration      // when to begin
-	by     time.Duration      // when to move even though the instance is not silent; 0: never
+	by     time.Duration      // when to leave even though the instance is not silent; 0: never
 	wait   time.Duration      // for silence, before the client is hushed to get it; grows
 }
 
@@ -25,6 +28,7 @@ const (
 	hushMost  = 4 // times move.quiet
 	leastWait = 100 * time.Millisecond
 	putOffFor = time.Second
+	proveMost = 2 * time.Second // for the pong, while the client is not read
 )
 
 // scheduleMove has a session leave its instance at a time of its own.
@@ -32,7 +36,7 @@ func (s *session) scheduleMove(w *Leaving, at time.Duration) {
 	if s.phase == resuming {
 		return // it has left already
 	}
-	p := plan{why: w.Move, at: at}
+	p := plan{why: w.Move, from: s.inst, at: at}
 	deadline := w.Deadline
 	if w.Paced > 0 {
 		deadline = s.route.Move.Deadline
@@ -43,50 +47,65 @@ func (s *session) scheduleMove(w *Leaving, at time.Duration) {
 	s.planMove(p)
 }
 
-// planMove has the session leave its instance.
+// planMove has the session leave its instance. One that must leave it does so
+// for that reason, whatever was planned.
 func (s *session) planMove(p plan) {
-	if s.kept.plan != nil && p.by == 0 {
-		return // one is on its way
-	}
-	if old := s.kept.plan; old != nil {
-		old.by = p.by
-	} else {
-		s.kept.plan = &p
-		s.kept.planned = s.inst
-		s.inst.Leaves(1)
+	k := s.kept
+	switch old := k.plan; {
+	case old == nil:
+		k.plan = &p
+		p.from.Leaves(1)
+	case p.target == nil:
+		old.why, old.target, old.by = p.why, nil, p.by
 	}
 	s.loop().Arm(&s.timer, s, p.at)
 }
 
 // move begins the move that is planned.
 func (s *session) move(now time.Duration) {
-	k := s.kept
-	if k.plan.target == nil && s.inst.Usable() || k.plan.target == s.inst {
+	k, p := s.kept, s.kept.plan
+	switch {
+	case p.target == s.inst, p.target == nil && k.pick.Stays(s.inst):
 		s.dropPlan() // the reason is gone
 		return
+	case k.TooLong:
+		s.putOff(now)
+		return
 	}
-	k.plan.wait = max(hushAfter*s.route.Move.Quiet, leastWait)
-	k.relief = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, why: k.plan.why, began: now}
+	p.wait = max(hushAfter*s.route.Move.Quiet, leastWait)
+	k.relief = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, why: p.why, began: now, since: now}
 	s.dialRelief()
 }
 
-// putOff tries a move again later.
+// putOff tries a move again later. What has not moved by its deadline is closed.
 func (s *session) putOff(now time.Duration) {
-	k := s.kept
-	p := k.plan
+	p := s.kept.plan
 	s.dropRelief()
-	if p == nil || p.target != nil {
-		return // rebalancing chooses anew
+	switch {
+	case p == nil || p.target != nil: // who rebalances chooses anew
+	case p.by != 0 && now >= p.by:
+		s.tooLate(p)
+	default:
+		p.at = now + putOffFor
+		if p.by != 0 {
+			p.at = min(p.at, p.by)
+		}
+		s.planMove(*p)
 	}
-	p.at = now + putOffFor
-	s.planMove(*p)
+	s.readClient()
+}
+
+// tooLate closes a session that can't be moved.
+func (s *session) tooLate(p *plan) {
+	s.dropRelief()
+	s.leave(lastWord{reason: "the session can't be moved, and its instance goes: " + p.why, side: "proxy", code: ws.CodeRestart})
 }
 
 // dropPlan has the session stay, or tells that it has gone.
 func (s *session) dropPlan() {
-	if s.kept.plan != nil {
+	if p := s.kept.plan; p != nil {
 		s.kept.plan = nil
-		s.kept.planned.Leaves(-1)
+		p.from.Leaves(-1)
 	}
 }
 
@@ -95,95 +114,121 @@ func (s *session) hushed() bool {
 	return s.kept != nil && s.kept.relief != nil && s.kept.relief.stage >= hushing
 }
 
-// reliefClock holds a relief's clocks against now.
-func (s *session) reliefClock(now time.Duration) {
-	r := s.kept.relief
-	if r.lost && now >= r.over {
-		s.giveUpRelief("timeout", lastWord{reason: "no instance has taken the session over in time", side: "proxy", code: ws.CodeTryLater})
-		return
-	}
-	if r.until != 0 && now >= r.until {
-		r.until = 0
-		switch r.stage {
-		case waiting:
-			s.dialRelief()
-			return
-		case asking:
-			s.reliefLate(now)
-			return
-		case replaying:
-			s.reliefFailed(errSilent)
-			return
-		case leaving: // it has proved that it read everything
-			s.leg.conn.Abort()
-			s.changeOver()
-			return
-		}
-	}
-	s.reliefStep(now)
-}
-
-// reliefLate is an instance that was not reached, or has not answered, in time.
-func (s *session) reliefLate(now time.Duration) {
-	r := s.kept.relief
-	if r.leg.conn.Connecting() || now >= r.answer {
-		s.reliefFailed(errDialTimeout)
-		return
-	}
-	r.until = r.answer
-	s.loop().Arm(&s.timer, s, r.until)
-}
-
-// reliefStep takes a move's next step, if it is time.
-func (s *session) reliefStep(now time.Duration) {
+// silent tells whether nothing is under way: the instance has spoken last, a
+// whole message, and has been quiet since for move.quiet.
+func (s *session) silent(now time.Duration) bool {
 	k := s.kept
-	r, p, quiet := k.relief, k.plan, s.route.Move.Quiet
+	return now >= k.legSpoke+s.route.Move.Quiet && k.legSpoke >= k.clientSpoke && !s.leg.in.InMessage()
+}
+
+// step takes a move's next step, if it is time.
+func (s *session) step(now time.Duration) {
+	k := s.kept
+	r, p := k.relief, k.plan
 	if r.lost || p == nil {
 		return
 	}
 	forced := p.by != 0 && now >= p.by
-	silent := now >= k.legSpoke+quiet && k.legSpoke >= k.clientSpoke
-	switch {
-	case r.stage == standing && (!k.Movable() || s.leg.conn.Full() || s.client.gotClose):
-		r.until = now + leastWait
-	case r.stage == standing && silent:
-		s.hush()
-		r.stage = proving
-		s.prove()
-	case r.stage == standing && (forced || now >= r.began+p.wait):
-		s.hush()
-		r.stage, r.until = hushing, now+max(quiet, leastWait)/4
-		p.at = now // of the hush
-	case r.stage == standing:
-		r.until = now + max(quiet, leastWait)/4
-	case r.stage == hushing && silent, r.stage == hushing && forced && now >= p.at+hushMost*quiet:
-		r.stage = proving
-		s.prove()
-	case r.stage == hushing && now >= p.at+hushMost*quiet:
-		s.unhush(now)
-	case r.stage == hushing:
-		r.until = now + max(quiet, leastWait)/4
-	case r.stage == proving:
-		s.prove()
+	switch r.stage {
+	case standing:
+		s.stepStanding(now, forced)
+	case hushing:
+		s.stepHushing(now, forced)
+	case proving:
+		s.stepProving(now, forced)
+	case leaving:
+		s.stepLeaving(now)
 	}
-	if r.until != 0 {
+	if r = k.relief; r != nil && r.until != 0 {
 		s.loop().Arm(&s.timer, s, r.until)
 	}
 }
 
+// stepStanding waits for a moment in which nothing is under way.
+func (s *session) stepStanding(now time.Duration, forced bool) {
+	k := s.kept
+	r := k.relief
+	switch {
+	case !k.Movable() || s.leg.conn.Full() || s.client.gotClose:
+		if forced && k.TooLong {
+			s.tooLate(k.plan)
+			return
+		}
+		r.until = now + leastWait
+	case s.silent(now):
+		s.hush(now)
+		s.prove(now)
+	case forced || now >= r.since+k.plan.wait:
+		s.hush(now)
+		r.until = now + s.glance()
+	default:
+		r.until = now + s.glance()
+	}
+}
+
+// glance is the time between two looks for silence.
+func (s *session) glance() time.Duration { return max(s.route.Move.Quiet, leastWait) / 4 }
+
+// stepHushing waits for the instance to finish what it was asked.
+func (s *session) stepHushing(now time.Duration, forced bool) {
+	r := s.kept.relief
+	late := now >= r.since+hushMost*s.route.Move.Quiet
+	switch {
+	case s.silent(now):
+		s.prove(now)
+	case late && forced && !s.leg.in.InMessage():
+		s.route.Complain.Warn("session leaves an instance that is not silent", "route", s.route.Name, "instance", s.inst.Name(), "why", r.why)
+		s.prove(now)
+	case late && !forced:
+		s.unhush(now)
+	default:
+		r.until = now + s.glance()
+	}
+}
+
+// stepProving waits for the pong, for so long.
+func (s *session) stepProving(now time.Duration, forced bool) {
+	r := s.kept.relief
+	switch {
+	case s.kept.Settled():
+		s.prove(now)
+	case now < r.since+proveMost:
+		s.prove(now)
+		r.until = r.since + proveMost
+	case forced:
+		s.lose("no_pong", "the instance does not answer pings", true)
+	default:
+		s.unhush(now)
+	}
+}
+
+// stepLeaving waits for the old leg's last words.
+func (s *session) stepLeaving(now time.Duration) {
+	k := s.kept
+	r := k.relief
+	until := max(r.since, k.legSpoke) + farewell
+	if most := r.since + s.route.Timeouts.Close; now < min(until, most) {
+		r.until = min(until, most)
+		return
+	}
+	s.leg.conn.Abort()
+	s.changeOver()
+}
+
 // hush stops reading the client, and the other leg, whose first words are then
 // for the client.
-func (s *session) hush() {
+func (s *session) hush(now time.Duration) {
 	s.client.conn.Pause()
-	s.kept.relief.leg.conn.Pause()
-	s.kept.relief.until = 0
+	r := s.kept.relief
+	r.leg.conn.Pause()
+	r.stage, r.since, r.until = hushing, now, 0
 }
 
 // unhush lets a session go on that can't be moved now.
 func (s *session) unhush(now time.Duration) {
 	k := s.kept
 	r := k.relief
-	r.stage, r.began = standing, now
+	r.stage, r.since = standing, now
 	k.plan.wait = min(2*k.plan.wait, time.Minute)
 	r.until = now + leastWait
 	r.leg.conn.Resume()
@@ -191,13 +236,16 @@ func (s *session) unhush(now time.Duration) {
 }
 
 // prove has the old leg prove that it has read everything, and then leave.
-func (s *session) prove() {
+func (s *session) prove(now time.Duration) {
 	k := s.kept
+	r := k.relief
+	if r.stage != proving {
+		r.stage, r.since, r.until = proving, now, now+proveMost
+	}
 	switch {
 	case k.Settled():
 		s.closeLeg(ws.CodeGoingAway)
-		k.relief.stage, k.relief.until = leaving, s.now()+min(farewell, s.route.Timeouts.Close)
-		s.loop().Arm(&s.timer, s, k.relief.until)
+		r.stage, r.since, r.until = leaving, now, now+farewell
 	case k.Barrier == 0:
 		s.ping(s.leg)
 	}
@@ -211,12 +259,18 @@ func (s *session) changes() bool {
 
 // changeOver ends the old leg and begins with the other.
 func (s *session) changeOver() {
-	if s.kept.Down.Streams { // a message of it can't be finished
-		s.kept.relief.stage = standing
+	if s.leg.in.InMessage() { // it can't be finished
 		s.lose("moved", "the instance went in the middle of a message", true)
 		return
 	}
 	s.leg.deaf = true
 	s.leg.conn.Close()
 	s.takeOver()
+}
+
+// bereft is a move whose other leg's instance goes, too.
+func (s *session) bereft(i *upstream.Instance) {
+	if i != nil && s.kept != nil && s.kept.relief != nil && s.kept.relief.inst == i {
+		s.reliefFailed(errInstanceGone)
+	}
 }

@@ -100,7 +100,9 @@ func (s *session) legFailed(err error) {
 		s.badGateway(err, 0)
 		return
 	}
-	s.inst.Unreachable(err)
+	if err != errInstanceGone {
+		s.inst.Unreachable(err)
+	}
 	reason := upstream.Reason(err)
 	s.route.Observe.DialError(reason)
 	s.route.Complain.Warn("instance not reached", "route", s.route.Name, "instance", s.inst.Name(), "reason", reason, "err", err)
@@ -173,7 +175,7 @@ func (s *session) upgraded(head, rest []byte) (taken int) {
 	s.inst.Reached()
 	s.client.conn.Write(answer.Append(nil, q.Offer, extra...))
 	s.client.in.Deflate, s.leg.in.Deflate = answer.Deflate, answer.Deflate
-	if s.route.Keep != nil {
+	if s.route.Keep != nil && !answer.Deflate { // compressed, it began under another configuration
 		s.keepSession(answer.Protocol)
 	}
 	s.opened()

@@ -157,6 +157,7 @@ type leaveTask struct {
 func (t *leaveTask) Run(l *loop.Loop) {
 	for s := t.relay.fleet[l.Index].first; s != nil; {
 		next := s.next
+		s.bereft(t.Instance)
 		if t.Instance == nil || s.inst == t.Instance {
 			s.schedule(&t.Leaving)
 		}

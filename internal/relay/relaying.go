@@ -147,7 +147,7 @@ func (s *session) send(to *side, p []byte) {
 // count adds what passed to the counters of session, route and instance.
 func (s *session) count(from *side, messages uint64, n int) {
 	d := loop.ToUpstream
-	if from == s.leg {
+	if from != &s.client {
 		d = loop.ToClient
 	}
 	from.bytes += uint64(n)

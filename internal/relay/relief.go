@@ -24,7 +24,8 @@ const (
 	leaving                // it was told 1001, and says what it still has to say
 )
 
-// relief is another leg, on its way to take a session over.
+// relief is another leg, on its way to take a session over. It belongs to the
+// session's loop.
 type relief struct {
 	leg     *side
 	inst    *upstream.Instance
@@ -36,11 +37,12 @@ type relief struct {
 	why     string
 	stage   stage
 	lost    bool          // the old leg is gone
-	skip    int           // messages of it that the client has already
-	until   time.Duration // when the stage must be over
+	said    int           // whole messages that came of it and went nowhere
+	until   time.Duration // when the stage is to be looked at, or over
 	over    time.Duration // when the whole attempt must be; 0: never
 	answer  time.Duration // when the instance's answer must be there
 	began   time.Duration
+	since   time.Duration // the stage began
 }
 
 var (
@@ -66,16 +68,13 @@ func (s *session) resume(name string) error {
 	}
 	s.route.Complain.Warn("instance lost; its sessions go on with others", "route", s.route.Name, "instance", s.inst.Name(), "why", name)
 	s.client.conn.Pause()
-	if k.ping != nil { // nobody else will answer it
-		s.inject(&s.client, ws.Pong, k.ping)
-		k.ping = nil
-	}
+	s.answerPing()
 	s.leg.deaf = true
 	s.leg.conn.Close()
 	s.phase, s.until = resuming, 0
 	r := k.relief
 	if r == nil {
-		r = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, began: now}
+		r = &relief{from: s.inst, tried: []*upstream.Instance{s.inst}, began: now, since: now}
 		k.relief = r
 	}
 	r.lost, r.why, r.over = true, name, now+s.route.Failover.Timeout
@@ -90,6 +89,14 @@ func (s *session) resume(name string) error {
 	}
 	s.loop().Arm(&s.timer, s, s.nextDeadline(now))
 	return nil
+}
+
+// answerPing answers a ping of the client's that its instance can't any more.
+func (s *session) answerPing() {
+	if k := s.kept; k.ping != nil && !s.inside(&s.client) {
+		s.inject(&s.client, ws.Pong, k.ping)
+		k.ping = nil
+	}
 }
 
 var errEnding = errors.New("the session is ending")
@@ -111,9 +118,8 @@ func (s *session) dialRelief() {
 	}
 	r.tried = append(r.tried, inst)
 	k.resumes++
-	r.inst, r.leg, r.waits, r.stage = inst, &side{}, handshake.Waiter{}, asking
+	r.inst, r.leg, r.waits, r.stage, r.said = inst, &side{}, handshake.Waiter{}, asking, 0
 	r.key = handshake.NewKey(l.Nonce())
-	r.leg.in = ws.Parser{}
 	head := k.asked.Append(nil, &handshake.Forward{
 		Target: inst.Target(k.asked.Target()), Host: k.pick.Host(inst, k.asked.Host()), Key: r.key,
 		Header: handshake.Header{"Sluice-Resume": {strconv.Itoa(int(k.resumes))}},
@@ -152,19 +158,42 @@ func (s *session) reliefFailed(err error) {
 	r := k.relief
 	k.pick.Settled()
 	r.leg.conn.Abort()
-	if r.stage == asking {
+	if r.stage == asking && err != errRefused && err != errMismatch && err != errInstanceGone {
 		r.inst.Unreachable(err)
 		s.route.Observe.DialError(upstream.Reason(err))
 	}
 	s.route.Complain.Warn("instance can't take a session over", "route", s.route.Name, "instance", r.inst.Name(), "err", err)
 	r.inst.Release()
 	r.inst = nil
-	unhush := s.hushed()
-	r.stage = waiting
-	if unhush && !r.lost {
-		s.readClient()
+	left := r.stage == leaving && !r.lost
+	r.stage, r.until = waiting, 0
+	if left { // the old leg was told to go: there is no way back
+		s.lose("moved", "the instance was left", true)
+		return
 	}
+	s.readClient()
 	s.dialRelief()
+}
+
+// reliefClock holds a relief's clocks against now.
+func (s *session) reliefClock(now time.Duration) {
+	r := s.kept.relief
+	switch due := r.until != 0 && now >= r.until; {
+	case r.lost && now >= r.over:
+		s.giveUpRelief("timeout", lastWord{reason: "no instance has taken the session over in time", side: "proxy", code: ws.CodeTryLater})
+	case due && r.stage == waiting:
+		r.until = 0
+		s.dialRelief()
+	case due && r.stage == asking && (r.leg.conn.Connecting() || now >= r.answer):
+		s.reliefFailed(errDialTimeout)
+	case due && r.stage == asking:
+		r.until = r.answer
+	case due && r.stage == replaying:
+		s.reliefFailed(errSilent)
+	case due:
+		r.until = 0
+		s.step(now)
+	}
 }
 
 // giveUpRelief ends a session that no instance takes.
@@ -226,6 +255,7 @@ func (s *session) reliefData(p []byte) (taken int) {
 		s.route.Complain.Warn("instance refuses to take a session over", "route", s.route.Name, "instance", r.inst.Name(), "status", status)
 		s.giveUpRelief("refused", lastWord{reason: "no instance takes the session over: answered " + strconv.Itoa(status), side: "upstream", code: ws.CodeRestart})
 	default:
+		r.inst.Reached()
 		s.reliefFailed(errRefused)
 	}
 	return len(p)
@@ -240,15 +270,14 @@ func (s *session) stands(head, rest []byte) (taken int) {
 	if err == nil && !k.asked.Fits(a) {
 		err = errMismatch
 	}
+	r.inst.Reached()
 	if err != nil {
 		s.reliefFailed(err)
 		return len(rest)
 	}
 	k.pick.Settled()
-	r.inst.Reached()
-	r.skip = k.Skips()
 	r.leg.conn.Write(k.Opening)
-	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && r.skip > 0 {
+	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && k.Skips() > 0 {
 		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
 		s.loop().Arm(&s.timer, s, r.until)
 	}
@@ -267,7 +296,7 @@ func (s *session) proceed(rest []byte) (taken int) {
 		}
 		return s.relayFrom(s.leg, &s.client, rest)
 	case r.stage == standing:
-		s.reliefStep(s.now())
+		s.step(s.now())
 	}
 	if len(rest) == 0 || s.kept.relief == nil {
 		return len(rest)
@@ -296,10 +325,10 @@ func (s *session) aside(p []byte) (taken int) {
 			}
 		case ws.Data:
 			at += piece.N
-			if !piece.End || !r.leg.in.MessageEnd() || r.skip == 0 {
+			if !piece.End || !r.leg.in.MessageEnd() {
 				continue
 			}
-			if r.skip--; r.skip == 0 && r.stage == replaying {
+			if r.said++; r.stage == replaying && r.said >= s.kept.Skips() {
 				r.stage, r.until = standing, 0
 				return at + s.proceed(p[at:])
 			}
@@ -324,9 +353,9 @@ func (s *session) asideControl(r *relief, payload []byte) bool {
 func (s *session) takeOver() {
 	k, now := s.kept, s.now()
 	r, old := k.relief, s.leg
-	skip := r.skip
-	if r.leg.in.InMessage() { // half of one came while the old leg served
-		skip++
+	skip := max(k.Skips()-r.said, 0)
+	if r.leg.in.InMessage() { // half of one went nowhere
+		skip = max(skip, 1)
 	}
 	from := s.inst
 	s.leg, s.inst = r.leg, r.inst
@@ -339,8 +368,15 @@ func (s *session) takeOver() {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}
 	again, n := k.Switch(s.loop(), skip, r.lost)
+	if p := k.plan; p != nil && p.moved != nil && !r.lost {
+		p.moved.Add(1)
+	}
 	s.dropPlan()
 	k.relief = nil
+	s.answerPing()
+	if s.client.frameAt != 0 {
+		s.client.frameAt = now // it was not read
+	}
 	k.clientSpoke, k.legSpoke = now, now
 	if from != nil {
 		from.Ended(ws.CodeNormal)

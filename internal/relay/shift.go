@@ -16,6 +16,7 @@ type Shift struct {
 	Sessions int
 	Over     time.Duration
 	Why      string
+	Moved    *atomic.Int64 // counts those that have moved
 }
 
 // Shift plans the moves. Sessions that can't move, or whose other leg does not
@@ -43,6 +44,6 @@ func (t *shiftTask) Run(l *loop.Loop) {
 		if t.left.Add(-1) < 0 {
 			return
 		}
-		s.planMove(plan{why: t.Why, target: t.To, at: l.Now() + s.someOf(t.Over)})
+		s.planMove(plan{why: t.Why, from: t.From, target: t.To, moved: t.Moved, at: l.Now() + s.someOf(t.Over)})
 	}
 }

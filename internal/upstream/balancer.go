@@ -194,6 +194,20 @@ func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 	return nil, ErrTried
 }
 
+// Stays tells whether sessions may stay on an instance: it is of the pool, up,
+// and not drained.
+func (c *Choice) Stays(i *Instance) bool {
+	c.b.mu.Lock()
+	pool := c.b.pool
+	c.b.mu.Unlock()
+	for _, m := range *pool.members.Load() {
+		if m.Instance == i {
+			return i.Up()
+		}
+	}
+	return false
+}
+
 // bar is what stands against an instance for one client, the least first: where
 // none is free, those that could not be reached a moment ago are taken, and where
 // every other one is down or was tried in vain, those that are ejected.

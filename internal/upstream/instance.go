@@ -170,9 +170,6 @@ func (i *Instance) WantsRTT() bool {
 // others are asked first until it has gone, or has turned out to stay.
 func (i *Instance) GoingAway() { i.avoid.Store(int64(i.set.now() + goingFor)) }
 
-// Usable tells whether sessions may stay on the instance.
-func (i *Instance) Usable() bool { return i.Up() }
-
 func (i *Instance) avoided(now time.Duration) bool {
 	at := i.avoid.Load()
 	return at != 0 && int64(now) < at

@@ -58,7 +58,8 @@ func (p *Pool) Shares() ([]*Instance, []balance.Candidate) {
 	now := p.set.now()
 	for k, m := range ms {
 		is[k] = m.Instance
-		cs[k] = balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions() - int(m.leaving.Load()), Usable: m.Usable() && !m.avoided(now)}
+		cs[k] = balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions() - int(m.leaving.Load()),
+			Usable: m.Up() && !m.avoided(now) && !p.ejected(m), Full: m.cfg.MaxSessions > 0 && m.Sessions() >= m.cfg.MaxSessions}
 	}
 	return is, cs
 }

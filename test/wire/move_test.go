@@ -95,7 +95,7 @@ func TestAMoveReplays(t *testing.T) {
 // Where no other instance takes the session it stays where it is.
 func TestAMoveThatNobodyTakes(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms, deadline: 100ms}"})
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
 		client, old := p.open(t)
 		p.drain(t)
 		for range 2 {
