@@ -50,11 +50,10 @@ func (s *session) toInstance(p []byte, whole, n int) {
 	}
 	k.clientSpoke = s.now()
 	held, on := k.ToInstance(s.route.Keep, l, p, whole, n, s.now())
-	if n > 0 && !k.Up.Streams && k.Rides(s.route.Keep, s.now()) {
+	if n > 0 && k.Rides(s.route.Keep, s.now()) {
 		// One write: the instance's answers then come together, too.
-		held = l.Extend(held, on)
-		on = s.appendPing(l.Scratch(), s.leg)
-		held, on = l.Extend(held, on), nil
+		held = l.Extend(held, on[:whole])
+		held, on = l.Extend(held, s.appendPing(l.Scratch(), s.leg)), on[whole:]
 	}
 	s.send(s.leg, held)
 	s.send(s.leg, on)
@@ -136,10 +135,11 @@ func (s *session) readClient() {
 	}
 }
 
-// keepClock holds a kept session's clocks against now.
+// keepClock holds a kept session's clocks against now. While there is no leg,
+// what is held for the next one stays.
 func (s *session) keepClock(now time.Duration) {
 	k := s.kept
-	if k.Tick(s.route.Keep, s.loop(), now) && s.phase != resuming && !s.inside(s.leg) {
+	if s.phase != resuming && k.Tick(s.route.Keep, s.loop(), now) {
 		s.ping(s.leg)
 	}
 	if p := k.plan; p != nil && k.relief == nil && now >= p.at && (s.phase == open || s.phase == scheduled) {
@@ -153,7 +153,10 @@ func (s *session) keepClock(now time.Duration) {
 // keepNext is when keepClock is to be called; 0: not at all.
 func (s *session) keepNext() time.Duration {
 	k := s.kept
-	next := k.Next(s.route.Keep)
+	next := time.Duration(0)
+	if s.phase != resuming && !s.leg.wantPing {
+		next = k.Next(s.route.Keep)
+	}
 	earlier := func(at time.Duration) {
 		if at != 0 && (next == 0 || at < next) {
 			next = at

@@ -37,6 +37,8 @@ type relief struct {
 	stage   stage
 	lost    bool          // the old leg is gone
 	skip    int           // messages of it that the client has already
+	opening int           // bytes of the opening that it was sent
+	shown   int           // of the greeting and the answers to it the client had then
 	until   time.Duration // when the stage must be over
 	over    time.Duration // when the whole attempt must be; 0: never
 	answer  time.Duration // when the instance's answer must be there
@@ -237,7 +239,7 @@ func (s *session) stands(head, rest []byte) (taken int) {
 		return len(rest)
 	}
 	r.inst.Reached()
-	r.skip = k.Skips()
+	r.skip, r.shown, r.opening = k.Skips(), k.Skips(), len(k.Opening)
 	r.leg.conn.Write(k.Opening)
 	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && r.skip > 0 {
 		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
@@ -315,8 +317,8 @@ func (s *session) asideControl(r *relief, payload []byte) bool {
 func (s *session) takeOver() {
 	k, now := s.kept, s.now()
 	r, old := k.relief, s.leg
-	skip := r.skip
-	if r.leg.in.InMessage() { // half of one came while the old leg served
+	skip := r.skip + k.Skips() - r.shown
+	if r.leg.in.InMessage() && r.skip == 0 { // half of one came while the old leg served
 		skip++
 	}
 	from := s.inst
@@ -326,6 +328,7 @@ func (s *session) takeOver() {
 	if every := s.route.Timeouts.Ping; every > 0 {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}
+	s.leg.conn.Write(k.Opening[r.opening:]) // what the client has said of it since
 	again, n := k.Switch(s.loop(), skip, r.lost)
 	s.dropPlan()
 	k.relief = nil
