@@ -74,6 +74,7 @@ type State struct {
 type Mark struct {
 	Bytes    int
 	Messages int
+	Last     uint64        // of Sent; between two in a row may be such as are too long to be held
 	Proven   time.Duration // when it was proven read; 0: it is not
 }
 
@@ -125,7 +126,7 @@ func (s *State) record(r *Rules, room Room, held, p []byte, streamed bool) {
 func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool) {
 	if streamed {
 		s.Big = s.Sent
-		held, p = nil, nil // its mark is of no bytes
+		return
 	}
 	size := len(held) + len(p)
 	for len(s.Marks) > 0 && s.Marks[0].Proven != 0 && len(s.Tail)-s.Gone+size > r.Buffer {
@@ -142,6 +143,7 @@ func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool
 	m := &s.Marks[len(s.Marks)-1]
 	m.Bytes += size
 	m.Messages += n
+	m.Last = s.Sent
 }
 
 // drop lets the first stretch of the tail go, which is proven read.
@@ -164,10 +166,15 @@ func (s *State) forgetTail(room Room) {
 	s.Tail, s.Marks, s.Gone, s.Open = nil, s.Marks[:0], 0, 0
 }
 
-// Full tells whether so much is unproven that the client is not to be read.
-func (s *State) Full(r *Rules) bool { return s.Open >= r.Buffer }
+// Full tells whether so much is unproven, with what is held behind it, that the
+// client is not to be read before there is a pong. Inside a message that streams
+// there may be none to come: no ping can be sent before its frame ends.
+func (s *State) Full(r *Rules) bool {
+	return s.Open > 0 && s.Open+len(s.Up.Bytes) >= r.Buffer && (s.Barrier != 0 || !s.Up.Streams)
+}
 
-// Rides tells whether a ping is to go right behind what was sent.
+// Rides tells whether a ping is to go right behind the whole messages that were
+// sent, before what streams.
 func (s *State) Rides(r *Rules, now time.Duration) bool {
 	return s.Barrier == 0 && s.Sent > s.Proven && (s.Pinged == 0 || now-s.Pinged >= pingEvery || s.Since >= min(pingBytes, r.Buffer/2))
 }
@@ -186,18 +193,12 @@ func (s *State) Pong(seq uint32, now time.Duration) {
 		return
 	}
 	s.Barrier = 0
-	n := int(s.Covers - s.Proven)
 	s.Proven = s.Covers
 	for k := range s.Marks {
-		m := &s.Marks[k]
-		if m.Proven != 0 {
-			continue
+		if m := &s.Marks[k]; m.Proven == 0 && m.Last <= s.Proven {
+			m.Proven = max(now, 1)
+			s.Open -= m.Bytes
 		}
-		if n -= m.Messages; n < 0 {
-			break
-		}
-		m.Proven = max(now, 1)
-		s.Open -= m.Bytes
 	}
 }
 
@@ -229,6 +230,10 @@ func (s *State) Tick(r *Rules, room Room, now time.Duration) (ping bool) {
 // end n messages, and gives what goes to the client now: held, then p. held is to
 // be returned to room.
 func (s *State) ToClient(r *Rules, room Room, p []byte, whole, n int) (held, on []byte) {
-	s.Shown = min(s.Shown+n, r.Greeting+r.Swallow)
+	most := r.Greeting
+	if s.Opened > 0 { // before that, nothing is an answer to it
+		most += r.Swallow
+	}
+	s.Shown = max(s.Shown, min(s.Shown+n, most))
 	return s.Down.take(room, p, whole, r.Buffer)
 }

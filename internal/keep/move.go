@@ -46,8 +46,8 @@ func (s *State) Switch(room Room, skip int, lost bool) (again []byte, n int) {
 		return nil, 0
 	}
 	for k := range s.Marks {
-		s.Marks[k].Proven = 0
 		n += s.Marks[k].Messages
+		s.Marks[k].Proven, s.Marks[k].Last = 0, uint64(n)
 	}
 	s.Sent, s.Open = uint64(n), len(s.Tail)-s.Gone
 	s.Since = s.Open

@@ -48,17 +48,11 @@ func (s *session) toInstance(p []byte, whole, n int) {
 		return // nobody is there to have it
 	}
 	k.clientSpoke = s.now()
-	opening := k.Recording(k.rules)
 	held, on := k.ToInstance(k.rules, l, p, whole, n, s.now())
-	if r := k.relief; opening && n > 0 && r != nil && r.stage >= replaying { // it has what came before
-		r.leg.conn.Write(held)
-		r.leg.conn.Write(p[:whole])
-	}
-	if n > 0 && !k.Up.Streams && k.Rides(s.kept.rules, s.now()) {
+	if n > 0 && k.Rides(k.rules, s.now()) {
 		// One write: the instance's answers then come together, too.
-		held = l.Extend(held, on)
-		on = s.appendPing(l.Scratch(), s.leg)
-		held, on = l.Extend(held, on), nil
+		held = l.Extend(held, on[:whole])
+		held, on = l.Extend(held, s.appendPing(l.Scratch(), s.leg)), on[whole:]
 	}
 	s.send(s.leg, held)
 	s.send(s.leg, on)
@@ -140,10 +134,11 @@ func (s *session) readClient() {
 	}
 }
 
-// keepClock holds a kept session's clocks against now.
+// keepClock holds a kept session's clocks against now. While there is no leg,
+// what is held for the next one stays.
 func (s *session) keepClock(now time.Duration) {
 	k := s.kept
-	if k.Tick(k.rules, s.loop(), now) && s.mayProve() {
+	if s.phase != resuming && k.Tick(k.rules, s.loop(), now) && s.mayProve() {
 		s.ping(s.leg)
 	}
 	if p := k.plan; p != nil && k.relief == nil && now >= p.at && s.phase == open {
@@ -162,7 +157,10 @@ func (s *session) mayProve() bool {
 // keepNext is when keepClock is to be called; 0: not at all.
 func (s *session) keepNext() time.Duration {
 	k := s.kept
-	next := k.Next(k.rules, s.mayProve())
+	next := time.Duration(0)
+	if s.phase != resuming {
+		next = k.Next(k.rules, s.mayProve())
+	}
 	earlier := func(at time.Duration) {
 		if at != 0 && (next == 0 || at < next) {
 			next = at

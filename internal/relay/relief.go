@@ -38,6 +38,7 @@ type relief struct {
 	stage   stage
 	lost    bool          // the old leg is gone
 	said    int           // whole messages that came of it and went nowhere
+	opening int           // bytes of the opening that it was sent
 	until   time.Duration // when the stage is to be looked at, or over
 	over    time.Duration // when the whole attempt must be; 0: never
 	answer  time.Duration // when the instance's answer must be there
@@ -276,6 +277,7 @@ func (s *session) stands(head, rest []byte) (taken int) {
 		return len(rest)
 	}
 	k.pick.Settled()
+	r.opening = len(k.Opening)
 	r.leg.conn.Write(k.Opening)
 	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && k.Skips() > 0 {
 		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
@@ -367,6 +369,7 @@ func (s *session) takeOver() {
 	if every := s.route.Timeouts.Ping; every > 0 {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}
+	s.leg.conn.Write(k.Opening[min(r.opening, len(k.Opening)):]) // what the client has said of it since
 	again, n := k.Switch(s.loop(), skip, r.lost)
 	if p := k.plan; p != nil && p.moved != nil && !r.lost {
 		p.moved.Add(1)

@@ -159,6 +159,24 @@ func TestUnproven(t *testing.T) {
 	})
 }
 
+// A ping rides behind the messages that fill the buffer, not behind the one that
+// streams after them: inside its frame none can be sent, and without its pong the
+// rest of the frame would never be read.
+func TestABufferFullBeforeALongMessage(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none, unproven: resend, buffer: 1KiB", testkit.Config{})
+		client, leg := p.open(t)
+		part := testkit.Text(strings.Repeat("x", 600))
+		long := testkit.Text(strings.Repeat("y", 5000))
+		all := client.Bytes(part, part, long)
+		client.SendBytes(all[:len(all)-1000])
+		leg.Want("messages of more than the buffer", part, part)
+		leg.Send(barrier(t, leg))
+		client.SendBytes(all[len(all)-1000:])
+		leg.Want("then the client is read again", long)
+	})
+}
+
 // Nobody gets half a message of a leg that is lost.
 func TestHalfMessagesOfALostLeg(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
