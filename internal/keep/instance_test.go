@@ -23,7 +23,7 @@ type instance struct {
 // hears takes one byte.
 func (i *instance) hears(b byte) {
 	i.kept = append(i.kept, b)
-	piece, err := i.in.Next(i.kept, true)
+	piece, err := i.in.Next(i.kept)
 	if err != nil {
 		i.t.Fatalf("instance %d: %v", i.name, err)
 	}
@@ -75,7 +75,7 @@ func messages(t fataler, masked bool, p []byte) (texts []string) {
 	t.Helper()
 	in, text, p := ws.Parser{Masked: masked}, "", bytes.Clone(p)
 	for {
-		piece, err := in.Next(p, true)
+		piece, err := in.Next(p)
 		if err != nil {
 			t.Fatalf("%v behind %q", err, texts)
 		}

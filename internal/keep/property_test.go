@@ -66,7 +66,7 @@ func passed(t fataler, rules *Rules, pieces [][]byte) *proxy {
 func unpinged(t fataler, p []byte) (rest []byte) {
 	in := ws.Parser{Masked: true}
 	for {
-		piece, err := in.Next(p, true)
+		piece, err := in.Next(p)
 		switch {
 		case err != nil:
 			t.Fatalf("%v", err)

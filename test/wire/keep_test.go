@@ -290,6 +290,7 @@ func TestNobodyTakesOver(t *testing.T) {
 			leg.Reset()
 			leg = p.b.Accept(t, "another instance is asked")
 			leg.Head("for the session")
+			p.b.Close()
 			leg.SendString("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
 			leg = p.a.Accept(t, "then the first again")
 			leg.SendString(testkit.Answer(leg.Head("once more")))
