@@ -216,6 +216,7 @@ func (s *session) changeOver() {
 		s.lose("moved", "the instance went in the middle of a message", true)
 		return
 	}
+	s.answerPing()
 	s.leg.deaf = true
 	s.leg.conn.Close()
 	s.takeOver()

@@ -65,10 +65,7 @@ func (s *session) resume(name string) error {
 		s.route.Observe.Unproven(s.route.Name, "dropped", dropped)
 	}
 	s.client.conn.Pause()
-	if k.ping != nil { // nobody else will answer it
-		s.inject(&s.client, ws.Pong, k.ping)
-		k.ping = nil
-	}
+	s.answerPing()
 	s.leg.deaf = true
 	s.leg.conn.Close()
 	s.phase, s.until = resuming, 0
