@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
@@ -85,8 +86,8 @@ func (s *session) insideMessage() bool {
 	return s.leg.in.InMessage() && (s.kept == nil || s.kept.Down.Streams)
 }
 
-// crossing remembers a ping of the client's while its pong may still be lost
-// with the leg, and forgets it with any pong: a later one settles the earlier.
+// crossing remembers the client's latest ping while its pong may still be lost
+// with the leg. A pong to an earlier one does not settle it; its own settles all.
 func (s *session) crossing(from *side, frame []byte, head int) {
 	k := s.kept
 	switch op := from.in.Header.Opcode; {
@@ -96,7 +97,15 @@ func (s *session) crossing(from *side, frame []byte, head int) {
 		if k.ping == nil {
 			k.ping = []byte{}
 		}
-	case op == ws.Pong && from == s.leg:
+	case op == ws.Pong && from == s.leg && bytes.Equal(k.ping, frame[head:]):
+		k.ping = nil
+	}
+}
+
+// answerPing answers the client's latest ping, if the leg that is gone has not.
+func (s *session) answerPing() {
+	if k := s.kept; k.ping != nil {
+		s.inject(&s.client, ws.Pong, k.ping)
 		k.ping = nil
 	}
 }

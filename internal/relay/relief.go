@@ -92,14 +92,6 @@ func (s *session) resume(name string) error {
 	return nil
 }
 
-// answerPing answers a ping of the client's that its instance can't any more.
-func (s *session) answerPing() {
-	if k := s.kept; k.ping != nil && !s.inside(&s.client) {
-		s.inject(&s.client, ws.Pong, k.ping)
-		k.ping = nil
-	}
-}
-
 var errEnding = errors.New("the session is ending")
 
 // dialRelief asks the next instance.

@@ -25,6 +25,7 @@ type mode struct {
 var modes = []mode{
 	{"balance", runBalanced, keptBalance},
 	{"fanout", runFanOut, keptFanOut},
+	{"keep", runKept, keptKeep},
 }
 
 // Seeds that are played first: those that have failed once, with what they had
@@ -40,6 +41,8 @@ var (
 		2567757946, // a source that vanished in its handshake, when it was asked again, was waited for without end
 		1, 2,
 	}
+	// One of each rule for what is unproven.
+	keptKeep = []uint64{0, 1, 2}
 )
 
 // TestChaos plays seeds until its time is up: sessions through links on which

@@ -177,6 +177,32 @@ func TestABufferFullBeforeALongMessage(t *testing.T) {
 	})
 }
 
+// A ping that the lost leg had yet to answer is answered, whatever it answered
+// before: the client may wait for that very pong.
+func TestPingsOfALostLeg(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{})
+		client, leg := p.open(t)
+		client.Send(testkit.Ping("one"), testkit.Ping("two"))
+		leg.Want("both pass", testkit.Ping("one"), testkit.Ping("two"))
+		leg.Send(testkit.Pong("one"))
+		client.Want("the first is answered", testkit.Pong("one"))
+		leg.Reset()
+		client.Want("the second is, too", testkit.Pong("two"))
+		leg, _ = p.next(t)
+		leg.Send(testkit.Text("hello"))
+		client.Want("once", testkit.Text("hello"))
+		client.Send(testkit.Ping("three"))
+		leg.Want("the next passes again", testkit.Ping("three"))
+		leg.Send(testkit.Pong("three"))
+		client.Want("with its pong", testkit.Pong("three"))
+		leg.Reset()
+		leg = p.a.Accept(t, "once more")
+		leg.SendString(testkit.Answer(leg.Head("for the session")) + string(testkit.Text("still").Plain()))
+		client.Want("what was answered is not answered again", testkit.Text("still"))
+	})
+}
+
 // Nobody gets half a message of a leg that is lost.
 func TestHalfMessagesOfALostLeg(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
