@@ -3,21 +3,23 @@ package app
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/balance"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/server"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // rebalanceEvery is how often shares are looked at.
 const rebalanceEvery = 250 * time.Millisecond
 
-// rebalancer keeps the shares of a route's instances even (move.rebalance). Run
-// owns it.
+// rebalancer keeps the shares of a pool's instances even by moving sessions of
+// the routes that say so (move.rebalance), of each in turn. Run owns it.
 type rebalancer struct {
-	route    *relay.Route
+	route    *relay.Route // whose turn it is
 	pool     *upstream.Pool
 	shifts   balance.Shifts
 	moving   bool
@@ -31,28 +33,36 @@ func (a *App) keepBalanced(ctx context.Context) {
 	t := time.NewTicker(rebalanceEvery)
 	defer t.Stop()
 	known := map[string]*rebalancer{}
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		now := map[string]*rebalancer{}
-		for _, rt := range a.server.Routes() {
-			rr, pool := rt.Balanced()
-			if rr == nil || rr.Keep == nil || !rr.Move.Rebalance {
-				continue
-			}
-			b := known[rr.Name]
+		pools := a.rebalanced()
+		for name, routes := range pools {
+			b := known[name]
 			if b == nil {
 				b = &rebalancer{moved: new(atomic.Int64)}
+				known[name] = b
 			}
-			b.route, b.pool = rr, pool
-			now[rr.Name] = b
+			b.route, b.pool = routes[turn%len(routes)].Balanced()
 			b.step(a.relay, a.log)
 		}
-		known = now
+		maps.DeleteFunc(known, func(name string, _ *rebalancer) bool { return pools[name] == nil })
 	}
+}
+
+// rebalanced gives the routes whose sessions are to be where their share is, by
+// their pools.
+func (a *App) rebalanced() map[string][]*server.Route {
+	pools := map[string][]*server.Route{}
+	for _, rt := range a.server.Routes() {
+		if rr, pool := rt.Balanced(); rr != nil && rr.Keep != nil && rr.Move.Rebalance {
+			pools[pool.Name()] = append(pools[pool.Name()], rt)
+		}
+	}
+	return pools
 }
 
 // step moves what the rate allows.
@@ -81,9 +91,9 @@ func (b *rebalancer) tell(log *slog.Logger) {
 	}
 	if b.moving = b.shifts.Moving; b.moving {
 		b.began = time.Now()
-		log.Info("rebalancing: shares of instances differ by more than a tenth", "route", b.route.Name, "pool", b.pool.Name())
+		log.Info("rebalancing: shares of instances differ by more than a tenth", "pool", b.pool.Name())
 		return
 	}
-	log.Info("rebalanced", "route", b.route.Name, "pool", b.pool.Name(), "sessions", b.moved.Load(), "took", time.Since(b.began).Round(time.Millisecond))
+	log.Info("rebalanced", "pool", b.pool.Name(), "sessions", b.moved.Load(), "took", time.Since(b.began).Round(time.Millisecond))
 	b.moved.Store(0)
 }

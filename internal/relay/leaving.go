@@ -11,6 +11,10 @@ import (
 // its client is told too.
 const farewell = time.Second
 
+// goingDeadline is how long a session of an instance that seems to end waits for
+// a moment of silence.
+const goingDeadline = 2 * time.Second
+
 // closed is a close frame from one of the ends. It goes on to the other as it
 // came, unless the instance means that it goes away itself.
 func (s *session) closed(from, to *side, frame []byte, head int) {
@@ -41,7 +45,9 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 		s.lose("moved", "the instance was left", false)
 	case from == s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
 		s.closeLeg(code)
-		s.inst.GoingAway()
+		if s.inst.GoingAway() {
+			s.relay.Leave(Leaving{Instance: s.inst, Move: "going_away", Failover: true, Deadline: goingDeadline, KeptOnly: true})
+		}
 		s.lose("going_away", "the instance goes away", false)
 	case from == &s.client && s.phase == lost:
 		s.tellClient()

@@ -135,6 +135,8 @@ type Leaving struct {
 	// Paced is how many sessions leave in all: they do at their route's
 	// move.rate and by its move.deadline, instead of Spread and Deadline.
 	Paced int
+	// KeptOnly leaves sessions alone whose clients are not kept.
+	KeptOnly bool
 }
 
 // Leave ends sessions: their instances are told 1001, and what these still
@@ -158,6 +160,10 @@ func (t *leaveTask) Run(l *loop.Loop) {
 	for s := t.relay.fleet[l.Index].first; s != nil; {
 		next := s.next
 		s.bereft(t.Instance)
+		if t.KeptOnly && s.kept == nil {
+			s = next
+			continue
+		}
 		if t.Instance == nil || s.inst == t.Instance {
 			s.schedule(&t.Leaving)
 		}

@@ -195,14 +195,14 @@ func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 }
 
 // Stays tells whether sessions may stay on an instance: it is of the pool, up,
-// and not drained.
+// not drained, and does not seem to go.
 func (c *Choice) Stays(i *Instance) bool {
 	c.b.mu.Lock()
 	pool := c.b.pool
 	c.b.mu.Unlock()
 	for _, m := range *pool.members.Load() {
 		if m.Instance == i {
-			return i.Up()
+			return i.Up() && !i.avoided(pool.set.now())
 		}
 	}
 	return false

@@ -19,7 +19,6 @@ import (
 
 const (
 	avoidFor    = time.Second            // after an instance could not be reached, others are asked first
-	goingFor    = 3 * time.Second        // so they are after it told a session that it goes away
 	rampOver    = 100                    // sessions until one that has come back is trusted with its share
 	rttFresh    = 100 * time.Millisecond // a round-trip time is measured at least that often while sessions open
 	notRamping  = -1
@@ -42,6 +41,7 @@ type Instance struct {
 	asking   atomic.Int64 // handshakes under way
 	down     atomic.Bool
 	draining atomic.Bool
+	going    going
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
 	asked    atomic.Int64 // the set's time of the last ping sent to know the RTT
@@ -165,10 +165,6 @@ func (i *Instance) WantsRTT() bool {
 	now, last := int64(i.set.now()), i.asked.Load()
 	return (last == 0 || now-last > int64(rttFresh)) && i.asked.CompareAndSwap(last, now)
 }
-
-// GoingAway tells that the instance has ended a session because it ends itself:
-// others are asked first until it has gone, or has turned out to stay.
-func (i *Instance) GoingAway() { i.avoid.Store(int64(i.set.now() + goingFor)) }
 
 func (i *Instance) avoided(now time.Duration) bool {
 	at := i.avoid.Load()

@@ -190,3 +190,45 @@ func play(leg *testkit.Peer, name string, left chan<- struct{}) {
 		}
 	}
 }
+
+// An instance that ends some sessions because it ends itself has the others
+// leave, too.
+func TestAnInstanceThatSeemsToGo(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		if _, err := p.Drain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		var legs []*testkit.Peer
+		for range 4 {
+			_, leg := p.open(t)
+			legs = append(legs, leg)
+		}
+		if _, err := p.Undrain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		for _, leg := range legs[:3] {
+			leg.Send(testkit.Close(1001, "stopping"))
+		}
+		for range legs {
+			p.next(t)
+		}
+		legs[3].Want("the last is left in good order", testkit.Close(1001, ""))
+	})
+}
+
+// An upstream that is no more is drained.
+func TestARemovedUpstreamIsDrained(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		c := testkit.Config{Balance: "move: {quiet: 10ms}"}
+		p := keeping(t, tr, "state: none", c)
+		client, old := p.open(t)
+		c.Upstreams, c.Failover, c.Balance = []string{p.b.URL()}, "client: keep, spread: 0s, state: none", c.Balance+", policy: round_robin"
+		p.Reload(t, c.String())
+		leg, _ := p.next(t)
+		old.Want("the old one is told", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		client.Send(testkit.Text("up"))
+		leg.Want("and the new one serves", testkit.Text("up"))
+	})
+}
