@@ -61,8 +61,8 @@ func TestMessagesAllocateNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, message); n > 0 {
 			t.Errorf("a message is kept with %v allocations, unproven: %s", n, unproven)
 		}
-		if cap(x.Tail) > 4<<10 {
-			t.Errorf("the tail has grown to %d bytes", cap(x.Tail))
+		if cap(x.store().Tail) > 4<<10 {
+			t.Errorf("the tail has grown to %d bytes", cap(x.store().Tail))
 		}
 		if seq == 0 || x.Sent < 1000 {
 			t.Errorf("%d messages and %d pings: nothing was measured", x.Sent, seq)

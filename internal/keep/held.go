@@ -1,38 +1,75 @@
 package keep
 
-// Held is the message under way in one direction. What is there of it goes on
-// when it is whole, so that a leg that is lost leaves no half message behind; a
-// message over the buffer streams.
-type Held struct {
-	Bytes   []byte
-	Streams bool
-}
+// way is a direction.
+type way uint8
+
+const (
+	up way = iota
+	down
+)
 
 // take gives what goes on of p, of which the first whole bytes end messages:
-// before, then now.
-func (h *Held) take(room Room, p []byte, whole, most int) (before, now []byte) {
+// before, then now. What is there of a message is held until it is whole, so that
+// a leg that is lost leaves no half message behind; a message over the buffer
+// streams.
+func (s *State) take(w way, room Room, p []byte, whole, most int) (before, now []byte) {
+	streams := &s.UpStreams
+	if w == down {
+		streams = &s.DownStreams
+	}
+	held := s.held(w)
 	if whole > 0 {
-		before, now = h.Bytes, p[:whole]
-		h.Bytes, h.Streams = nil, false
+		before, now = held, p[:whole]
+		held, *streams = nil, false
 	}
 	rest := p[whole:]
 	switch {
 	case len(rest) == 0:
-	case h.Streams:
+	case *streams:
 		now = p
-	case len(h.Bytes)+len(rest) > most:
+	case len(held)+len(rest) > most:
 		if whole == 0 {
-			before, h.Bytes = h.Bytes, nil
+			before, held = held, nil
 		}
-		now, h.Streams = p, true
+		now, *streams = p, true
 	default:
-		h.Bytes = room.Extend(h.Bytes, rest)
+		held = room.Extend(held, rest)
 	}
+	s.hold(w, held)
 	return before, now
 }
 
+// held gives what is there of the message under way.
+func (s *State) held(w way) []byte {
+	switch {
+	case s.Store == nil:
+		return nil
+	case w == up:
+		return s.Store.Up
+	}
+	return s.Store.Down
+}
+
+// hold puts it back.
+func (s *State) hold(w way, held []byte) {
+	switch {
+	case held == nil && s.Store == nil:
+	case w == up:
+		s.store().Up = held
+	default:
+		s.store().Down = held
+	}
+}
+
 // forget drops what is there of a message.
-func (h *Held) forget(room Room) {
-	room.Return(h.Bytes)
-	*h = Held{}
+func (s *State) forget(w way, room Room) {
+	if s.Store != nil {
+		room.Return(s.held(w))
+		s.hold(w, nil)
+	}
+	if w == up {
+		s.UpStreams = false
+	} else {
+		s.DownStreams = false
+	}
 }

@@ -16,6 +16,7 @@ package keep
 
 import (
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -43,17 +44,32 @@ type Room interface {
 	Return(p []byte)
 }
 
-// State is a session's. The zero State is that of one that has just begun.
+// State is a session's. The zero State is that of one that has just begun. It is
+// small while nothing is under way: an idle session has little else.
 type State struct {
-	Up, Down Held // the messages under way to the instance and to the client
+	Store *Store // what is held; nil while nothing is
 
 	Sent    uint64        // messages that the leg was sent, those of the opening apart
 	Proven  uint64        // of them it has read
+	Covers  uint64        // of Sent are proven by the pong to Barrier
 	Barrier uint32        // the number of the ping that is out; 0: none
-	Covers  uint64        // of Sent are proven by its pong
-	Since   int           // bytes sent since the latest ping
+	Since   uint32        // bytes sent since the latest ping
 	At      time.Duration // when the latest message was sent
 	Pinged  time.Duration // when the latest ping was; 0: there was none
+
+	Opened uint16 // messages of the client that are of the opening
+	Shown  uint16 // messages that the client got, up to Greeting and Swallow
+	Skip   uint16 // messages to come of the leg that the client has already
+
+	UpStreams   bool // the message under way to the instance is too long to be held
+	DownStreams bool // that to the client is
+	TooLong     bool // the opening is, and can't be sent again
+}
+
+// Store is what a session holds.
+type Store struct {
+	Up, Down []byte // what is there of the messages under way to the instance and to the client
+	Opening  []byte // the client's first messages
 
 	Tail  []byte // resend: messages that may have to be sent again, behind Gone bytes
 	Gone  int    // of Tail
@@ -61,13 +77,25 @@ type State struct {
 	Marks []Mark // of Tail, in order
 	Split bool   // a ping went since the latest mark was made: the next message begins one
 	Big   uint64 // of Sent, the latest message that was too long to be held
+}
 
-	Opening []byte // the client's first messages
-	Opened  int    // how many there are
-	TooLong bool   // they are over the buffer, and can't be sent again
+var stores = sync.Pool{New: func() any { return new(Store) }}
 
-	Shown int // messages that the client got, up to Greeting and Swallow
-	Skip  int // messages to come of the leg that the client has already
+// store gives what is held, made if need be.
+func (s *State) store() *Store {
+	if s.Store == nil {
+		s.Store = stores.Get().(*Store)
+	}
+	return s.Store
+}
+
+// tidy lets go of a store that holds nothing.
+func (s *State) tidy() {
+	if h := s.Store; h != nil && h.Up == nil && h.Down == nil && h.Opening == nil && h.Tail == nil && len(h.Marks) == 0 && h.Big <= s.Proven {
+		*h = Store{Marks: h.Marks[:0]}
+		stores.Put(h)
+		s.Store = nil
+	}
 }
 
 // Mark is a stretch of whole messages in a Tail, between two pings.
@@ -89,101 +117,107 @@ var (
 // end n messages, and gives what goes to the instance now: held, then p. held is
 // to be returned to room.
 func (s *State) ToInstance(r *Rules, room Room, p []byte, whole, n int, now time.Duration) (held, on []byte) {
-	streamed := s.Up.Streams
-	held, on = s.Up.take(room, p, whole, r.Buffer)
+	streamed := s.UpStreams
+	held, on = s.take(up, room, p, whole, r.Buffer)
 	switch {
 	case n == 0:
 	case s.Recording(r):
 		s.record(r, room, held, p[:whole], streamed)
-		s.Opened += n
+		s.Opened += uint16(n)
 	default:
 		s.Sent += uint64(n)
-		s.Since += len(held) + whole
+		s.Since = uint32(min(int(s.Since)+len(held)+whole, pingBytes))
 		s.At = now
 		if r.Unproven == "resend" {
 			s.retain(r, room, held, p[:whole], n, streamed)
 		}
 	}
+	s.tidy()
 	return held, on
 }
 
 // Recording tells whether the next message of the client's is part of the
 // opening. Such messages are to be given to ToInstance one by one.
-func (s *State) Recording(r *Rules) bool { return s.Opened < r.First }
+func (s *State) Recording(r *Rules) bool { return int(s.Opened) < r.First }
 
 // record keeps a message of the opening.
 func (s *State) record(r *Rules, room Room, held, p []byte, streamed bool) {
-	if s.TooLong = s.TooLong || streamed || len(s.Opening)+len(held)+len(p) > r.Buffer; s.TooLong {
-		room.Return(s.Opening)
-		s.Opening = nil
+	h := s.store()
+	if s.TooLong = s.TooLong || streamed || len(h.Opening)+len(held)+len(p) > r.Buffer; s.TooLong {
+		room.Return(h.Opening)
+		h.Opening = nil
 		return
 	}
-	s.Opening = room.Extend(room.Extend(s.Opening, held), p)
+	h.Opening = room.Extend(room.Extend(h.Opening, held), p)
 }
 
 // retain keeps messages that may have to be sent again, in place of such as were
 // proven read, where room is short.
 func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool) {
+	h := s.store()
 	if streamed {
-		s.Big = s.Sent
+		h.Big = s.Sent
 		return
 	}
 	size := len(held) + len(p)
-	for len(s.Marks) > 0 && s.Marks[0].Proven != 0 && len(s.Tail)-s.Gone+size > r.Buffer {
-		s.drop(room)
+	for len(h.Marks) > 0 && h.Marks[0].Proven != 0 && len(h.Tail)-h.Gone+size > r.Buffer {
+		h.drop(room)
 	}
-	if len(s.Tail)+size > cap(s.Tail) {
-		s.compact()
+	if len(h.Tail)+size > cap(h.Tail) {
+		h.compact()
 	}
-	s.Tail = room.Extend(room.Extend(s.Tail, held), p)
-	s.Open += size
-	if len(s.Marks) == 0 || s.Split {
-		s.Marks, s.Split = append(s.Marks, Mark{}), false
+	h.Tail = room.Extend(room.Extend(h.Tail, held), p)
+	h.Open += size
+	if len(h.Marks) == 0 || h.Split {
+		h.Marks, h.Split = append(h.Marks, Mark{}), false
 	}
-	m := &s.Marks[len(s.Marks)-1]
+	m := &h.Marks[len(h.Marks)-1]
 	m.Bytes += size
 	m.Messages += n
 	m.Last = s.Sent
 }
 
 // drop lets the first stretch of the tail go, which is proven read.
-func (s *State) drop(room Room) {
-	s.Gone += s.Marks[0].Bytes
-	s.Marks = s.Marks[:copy(s.Marks, s.Marks[1:])]
-	if len(s.Marks) == 0 {
-		s.forgetTail(room)
+func (h *Store) drop(room Room) {
+	h.Gone += h.Marks[0].Bytes
+	h.Marks = h.Marks[:copy(h.Marks, h.Marks[1:])]
+	if len(h.Marks) == 0 {
+		h.forgetTail(room)
 	}
 }
 
 // compact makes room where the tail has let go of something.
-func (s *State) compact() {
-	s.Tail = s.Tail[:copy(s.Tail, s.Tail[s.Gone:])]
-	s.Gone = 0
+func (h *Store) compact() {
+	h.Tail = h.Tail[:copy(h.Tail, h.Tail[h.Gone:])]
+	h.Gone = 0
 }
 
-func (s *State) forgetTail(room Room) {
-	room.Return(s.Tail)
-	s.Tail, s.Marks, s.Gone, s.Open = nil, s.Marks[:0], 0, 0
+func (h *Store) forgetTail(room Room) {
+	room.Return(h.Tail)
+	h.Tail, h.Marks, h.Gone, h.Open = nil, h.Marks[:0], 0, 0
 }
 
 // Full tells whether so much is unproven, with what is held behind it, that the
 // client is not to be read before there is a pong. Inside a message that streams
 // there may be none to come: no ping can be sent before its frame ends.
 func (s *State) Full(r *Rules) bool {
-	return s.Open > 0 && s.Open+len(s.Up.Bytes) >= r.Buffer && (s.Barrier != 0 || !s.Up.Streams)
+	h := s.Store
+	return h != nil && h.Open > 0 && h.Open+len(h.Up) >= r.Buffer && (s.Barrier != 0 || !s.UpStreams)
 }
 
 // Rides tells whether a ping is to go right behind the whole messages that were
 // sent, before what streams.
 func (s *State) Rides(r *Rules, now time.Duration) bool {
-	return s.Barrier == 0 && s.Sent > s.Proven && (s.Pinged == 0 || now-s.Pinged >= pingEvery || s.Since >= min(pingBytes, r.Buffer/2))
+	return s.Barrier == 0 && s.Sent > s.Proven && (s.Pinged == 0 || now-s.Pinged >= pingEvery || int(s.Since) >= min(pingBytes, r.Buffer/2))
 }
 
 // Ping notes that ping number seq went behind all that was sent.
 func (s *State) Ping(seq uint32, now time.Duration) {
 	if s.Barrier == 0 && s.Sent > s.Proven {
 		s.Barrier, s.Covers, s.Pinged, s.Since = seq, s.Sent, max(now, 1), 0
-		s.Split = true
+		if s.Store != nil {
+			s.Store.Split = true
+		}
 	}
 }
 
@@ -194,12 +228,15 @@ func (s *State) Pong(seq uint32, now time.Duration) {
 	}
 	s.Barrier = 0
 	s.Proven = s.Covers
-	for k := range s.Marks {
-		if m := &s.Marks[k]; m.Proven == 0 && m.Last <= s.Proven {
-			m.Proven = max(now, 1)
-			s.Open -= m.Bytes
+	if h := s.Store; h != nil {
+		for k := range h.Marks {
+			if m := &h.Marks[k]; m.Proven == 0 && m.Last <= s.Proven {
+				m.Proven = max(now, 1)
+				h.Open -= m.Bytes
+			}
 		}
 	}
+	s.tidy()
 }
 
 // Next is when Tick is to be called; 0 for not at all. mayPing tells whether a
@@ -209,8 +246,8 @@ func (s *State) Next(r *Rules, mayPing bool) time.Duration {
 	if mayPing && s.Barrier == 0 && s.Sent > s.Proven {
 		at = max(s.At, s.Pinged) + pingEvery
 	}
-	if len(s.Marks) > 0 && s.Marks[0].Proven != 0 {
-		if free := s.Marks[0].Proven + r.Hold; at == 0 || free < at {
+	if h := s.Store; h != nil && len(h.Marks) > 0 && h.Marks[0].Proven != 0 {
+		if free := h.Marks[0].Proven + r.Hold; at == 0 || free < at {
 			at = free
 		}
 	}
@@ -220,8 +257,11 @@ func (s *State) Next(r *Rules, mayPing bool) time.Duration {
 // Tick lets go of what need not be held any longer, and tells whether a ping is
 // to be sent alone.
 func (s *State) Tick(r *Rules, room Room, now time.Duration) (ping bool) {
-	for len(s.Marks) > 0 && s.Marks[0].Proven != 0 && now >= s.Marks[0].Proven+r.Hold {
-		s.drop(room)
+	if h := s.Store; h != nil {
+		for len(h.Marks) > 0 && h.Marks[0].Proven != 0 && now >= h.Marks[0].Proven+r.Hold {
+			h.drop(room)
+		}
+		s.tidy()
 	}
 	return s.Barrier == 0 && s.Sent > s.Proven && now >= max(s.At, s.Pinged)+pingEvery
 }
@@ -234,6 +274,8 @@ func (s *State) ToClient(r *Rules, room Room, p []byte, whole, n int) (held, on 
 	if s.Opened > 0 { // before that, nothing is an answer to it
 		most += r.Swallow
 	}
-	s.Shown = max(s.Shown, min(s.Shown+n, most))
-	return s.Down.take(room, p, whole, r.Buffer)
+	s.Shown = uint16(max(int(s.Shown), min(int(s.Shown)+n, most)))
+	held, on = s.take(down, room, p, whole, r.Buffer)
+	s.tidy()
+	return held, on
 }

@@ -28,10 +28,10 @@ func (pl *plan) run(t fataler) (bytes int, over error) {
 			t.Fatalf("it does not come to an end")
 		}
 		if n := min(pl.client[round%len(pl.client)], len(p)); !x.Full(x.rules) {
-			read, before := n+len(x.client.kept), len(x.Tail)-x.Gone
+			read, before := n+len(x.client.kept), len(x.store().Tail)-x.store().Gone
 			x.comes(&x.client, p[:n])
 			p = p[n:]
-			if window := len(x.Tail) - x.Gone; window > max(before, x.rules.Buffer)+read {
+			if window := len(x.store().Tail) - x.store().Gone; window > max(before, x.rules.Buffer)+read {
 				t.Fatalf("after a read of %d bytes the tail has %d", read, window)
 			}
 		}

@@ -6,7 +6,7 @@ package keep
 func (s *State) Lost(r *Rules) (dropped uint64, err error) {
 	open := s.Sent - s.Proven
 	switch {
-	case s.Up.Streams:
+	case s.UpStreams:
 		return 0, ErrTooLong
 	case s.TooLong:
 		return 0, ErrOpening
@@ -16,7 +16,7 @@ func (s *State) Lost(r *Rules) (dropped uint64, err error) {
 		return open, nil
 	case r.Unproven != "resend":
 		return 0, ErrUnproven
-	case s.Big > s.Proven:
+	case s.Store != nil && s.Store.Big > s.Proven:
 		return 0, ErrTooLong
 	}
 	return 0, nil
@@ -24,41 +24,61 @@ func (s *State) Lost(r *Rules) (dropped uint64, err error) {
 
 // Movable tells whether the session can be moved to another leg now: it is not
 // inside a message that streams, and its opening can be sent again.
-func (s *State) Movable() bool { return !s.Up.Streams && !s.Down.Streams && !s.TooLong }
+func (s *State) Movable() bool { return !s.UpStreams && !s.DownStreams && !s.TooLong }
 
 // Settled tells whether all that the leg was sent is proven read.
 func (s *State) Settled() bool { return s.Sent == s.Proven }
 
 // Skips is how many messages of a new leg the client has already: the greeting,
 // and answers to the opening.
-func (s *State) Skips() int { return s.Shown }
+func (s *State) Skips() int { return int(s.Shown) }
+
+// Opening is the client's first messages, as the next leg is to be sent them.
+func (s *State) Opening() []byte {
+	if s.Store == nil {
+		return nil
+	}
+	return s.Store.Opening
+}
 
 // Switch puts another leg in place of the one that is gone; skip messages of it
 // are still not to be shown. It gives what the new leg is to be sent: what is
 // held for that, if the old one was lost. The State keeps it, unproven.
 func (s *State) Switch(room Room, skip int, lost bool) (again []byte, n int) {
-	s.Down.forget(room)
-	s.Sent, s.Proven, s.Barrier, s.Covers, s.Since, s.Big = 0, 0, 0, 0, 0, 0
+	s.forget(down, room)
+	s.Sent, s.Proven, s.Barrier, s.Covers, s.Since = 0, 0, 0, 0, 0
 	s.At, s.Pinged = 0, 0
-	s.Skip = skip
-	if !lost {
-		s.forgetTail(room)
+	s.Skip = uint16(skip)
+	h := s.Store
+	if h == nil {
 		return nil, 0
 	}
-	for k := range s.Marks {
-		n += s.Marks[k].Messages
-		s.Marks[k].Proven, s.Marks[k].Last = 0, uint64(n)
+	h.Big = 0
+	if !lost {
+		h.forgetTail(room)
+		s.tidy()
+		return nil, 0
 	}
-	s.Sent, s.Open = uint64(n), len(s.Tail)-s.Gone
-	s.Since = s.Open
-	return s.Tail[s.Gone:], n
+	for k := range h.Marks {
+		n += h.Marks[k].Messages
+		h.Marks[k].Proven, h.Marks[k].Last = 0, uint64(n)
+	}
+	s.Sent, h.Open = uint64(n), len(h.Tail)-h.Gone
+	s.Since = uint32(min(h.Open, pingBytes))
+	again = h.Tail[h.Gone:]
+	s.tidy()
+	return again, n
 }
 
 // Release returns all that the State has been lent: the session is over.
 func (s *State) Release(room Room) {
-	s.Up.forget(room)
-	s.Down.forget(room)
-	s.forgetTail(room)
-	room.Return(s.Opening)
-	s.Opening = nil
+	s.forget(up, room)
+	s.forget(down, room)
+	if h := s.Store; h != nil {
+		h.forgetTail(room)
+		room.Return(h.Opening)
+		*h = Store{Marks: h.Marks[:0]}
+		stores.Put(h)
+		s.Store = nil
+	}
 }

@@ -90,9 +90,9 @@ func wantSame(t fataler, rules *Rules, p []byte, pieces [][]byte, streams bool) 
 	}
 	remembered := func(x *proxy) string {
 		s := fmt.Sprintf("held %q, streams %v, %d messages, the opening %q of %d, too long %v",
-			x.Up.Bytes, x.Up.Streams, x.Sent, x.Opening, x.Opened, x.TooLong)
+			x.store().Up, x.UpStreams, x.Sent, x.store().Opening, x.Opened, x.TooLong)
 		if !streams {
-			s += fmt.Sprintf(", a tail %q, open %d", x.Tail[x.Gone:], x.Open)
+			s += fmt.Sprintf(", a tail %q, open %d", x.store().Tail[x.store().Gone:], x.store().Open)
 		}
 		return s
 	}
@@ -242,8 +242,8 @@ func TestPongs(t *testing.T) {
 	send(6)
 	x.Pong(1, 2)
 	x.Tick(&rules, r, 3)
-	if x.Proven != 2 || !bytes.Equal(x.Tail[x.Gone:], bytes.Repeat([]byte{6}, 6)) {
-		t.Errorf("of three messages %d are proven, and %v can be sent again; want the third", x.Proven, x.Tail[x.Gone:])
+	if x.Proven != 2 || !bytes.Equal(x.store().Tail[x.store().Gone:], bytes.Repeat([]byte{6}, 6)) {
+		t.Errorf("of three messages %d are proven, and %v can be sent again; want the third", x.Proven, x.store().Tail[x.store().Gone:])
 	}
 	x.Ping(4, 3)
 	x.Pong(3, 4)
@@ -268,9 +268,10 @@ func TestProvenIsHeld(t *testing.T) {
 		want string
 		n    int
 	}{{2099 * time.Millisecond, "onetwo", 2}, {2100 * time.Millisecond, "two", 1}} {
-		y := x
-		y.Tail, y.Marks = slices.Clone(x.Tail), slices.Clone(x.Marks)
-		r.adopt(y.Tail)
+		y, held := x, *x.Store
+		y.Store = &held
+		held.Tail, held.Marks = slices.Clone(held.Tail), slices.Clone(held.Marks)
+		r.adopt(y.store().Tail)
 		y.Tick(&rules, r, c.at)
 		if again, n := y.Switch(r, 0, true); string(again) != c.want || n != c.n {
 			t.Errorf("at %v %d messages are sent again, %q; want %q", c.at, n, again, c.want)

@@ -184,16 +184,16 @@ func (x *proxy) flush(from *source, p []byte, whole, n int) {
 // check holds a State's sums against their parts.
 func (x *proxy) check() {
 	all, open := 0, 0
-	for _, m := range x.Marks {
+	for _, m := range x.store().Marks {
 		if all += m.Bytes; m.Proven == 0 {
 			open += m.Bytes
 		}
 	}
-	if all != len(x.Tail)-x.Gone || open != x.Open || all == 0 && x.Tail != nil {
+	if all != len(x.store().Tail)-x.store().Gone || open != x.store().Open || all == 0 && x.store().Tail != nil {
 		x.t.Fatalf("the tail does not add up, or is kept for nothing: %+v", x.State)
 	}
-	if len(x.Up.Bytes) > x.rules.Buffer || len(x.Down.Bytes) > x.rules.Buffer || len(x.Opening) > x.rules.Buffer {
-		x.t.Fatalf("over the buffer are %d bytes held up, %d down, or %d of the opening", len(x.Up.Bytes), len(x.Down.Bytes), len(x.Opening))
+	if len(x.store().Up) > x.rules.Buffer || len(x.store().Down) > x.rules.Buffer || len(x.store().Opening) > x.rules.Buffer {
+		x.t.Fatalf("over the buffer are %d bytes held up, %d down, or %d of the opening", len(x.store().Up), len(x.store().Down), len(x.store().Opening))
 	}
 }
 
@@ -226,7 +226,7 @@ func (x *proxy) ping() {
 // tick lets time pass.
 func (x *proxy) tick(d time.Duration) {
 	x.now += d
-	inside := x.client.in.InFrame() && x.Up.Streams
+	inside := x.client.in.InFrame() && x.UpStreams
 	if x.Tick(x.rules, x.room, x.now) && !inside {
 		x.ping()
 	}
@@ -235,7 +235,7 @@ func (x *proxy) tick(d time.Duration) {
 	if !inside && next != 0 && next <= x.now {
 		x.t.Fatalf("at %v, a moment after Tick, it is to be called at %v", x.now, next)
 	}
-	if next != 0 && x.Sent == x.Proven && len(x.Marks) == 0 {
+	if next != 0 && x.Sent == x.Proven && len(x.store().Marks) == 0 {
 		x.t.Fatalf("an idle session wants to be woken")
 	}
 }
@@ -243,7 +243,7 @@ func (x *proxy) tick(d time.Duration) {
 // lose cuts the leg: what is on its way is lost. It is resume and takeOver.
 func (x *proxy) lose() {
 	x.Tick(x.rules, x.room, x.now)
-	if x.leg.in.InMessage() && x.Down.Streams {
+	if x.leg.in.InMessage() && x.DownStreams {
 		x.over = errHalf
 		return
 	}
@@ -258,10 +258,10 @@ func (x *proxy) lose() {
 		}
 	}
 	n, err := x.Lost(x.rules)
-	tooLong := x.Up.Streams || slices.ContainsFunc(open, func(id int) bool { return x.sizes[id] > x.rules.Buffer })
+	tooLong := x.UpStreams || slices.ContainsFunc(open, func(id int) bool { return x.sizes[id] > x.rules.Buffer })
 	switch {
 	case errors.Is(err, ErrUnproven) != (x.rules.Unproven == "close" && len(open) > 0 && !errors.Is(err, ErrTooLong) && !errors.Is(err, ErrOpening)),
-		errors.Is(err, ErrTooLong) && !tooLong, err == nil && x.Up.Streams:
+		errors.Is(err, ErrTooLong) && !tooLong, err == nil && x.UpStreams:
 		x.t.Fatalf("with %q and messages %v unproven: %v", x.rules.Unproven, open, err)
 	case err == nil && x.rules.Unproven == "drop" && n != uint64(len(open)):
 		x.t.Fatalf("%d messages are called dropped, %v are", n, open)
@@ -270,7 +270,7 @@ func (x *proxy) lose() {
 		return
 	}
 	x.connect()
-	x.inst.way = append(x.inst.way, x.Opening...)
+	x.inst.way = append(x.inst.way, x.store().Opening...)
 	for id := range min(x.handed, x.rules.First) {
 		x.written = append(x.written, id)
 	}
@@ -329,7 +329,7 @@ func (x *proxy) freeze() {
 		x.t.Fatalf("%v", err)
 	}
 	x.State, x.client.in, x.leg.in = f.State, f.Client, f.Leg
-	for _, p := range [][]byte{x.Up.Bytes, x.Down.Bytes, x.Tail, x.Opening} {
+	for _, p := range [][]byte{x.store().Up, x.store().Down, x.store().Tail, x.store().Opening} {
 		x.room.adopt(p)
 	}
 }

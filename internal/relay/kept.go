@@ -17,7 +17,7 @@ type kept struct {
 	rules  *keep.Rules // the route's when the session began: it stays kept as it was begun
 	pick   *upstream.Choice
 	asked  handshake.Saved
-	ping   []byte  // the client's latest that the leg has yet to answer, plain; nil: none
+	ping   *[]byte // the client's latest that the leg has yet to answer, plain; nil: none
 	relief *relief // another leg, on its way to take the session over; nil: none
 	plan   *plan   // to move, while the instance is there; nil: none
 
@@ -76,14 +76,14 @@ func (s *session) skips(from *side) bool { return s.kept != nil && from == s.leg
 // inside tells whether a side has been sent half a frame.
 func (s *session) inside(x *side) bool {
 	if x == s.leg {
-		return s.client.in.InFrame() && (s.kept == nil || s.kept.Up.Streams)
+		return s.client.in.InFrame() && (s.kept == nil || s.kept.UpStreams)
 	}
-	return s.leg.in.InFrame() && (s.kept == nil || s.kept.Down.Streams)
+	return s.leg.in.InFrame() && (s.kept == nil || s.kept.DownStreams)
 }
 
 // insideMessage tells whether the client has been sent half a message.
 func (s *session) insideMessage() bool {
-	return s.leg.in.InMessage() && (s.kept == nil || s.kept.Down.Streams)
+	return s.leg.in.InMessage() && (s.kept == nil || s.kept.DownStreams)
 }
 
 // crossing remembers the client's latest ping while its pong may still be lost
@@ -92,12 +92,10 @@ func (s *session) crossing(from *side, frame []byte, head int) {
 	k := s.kept
 	switch op := from.in.Header.Opcode; {
 	case op == ws.Ping && from == &s.client:
-		k.ping = append(k.ping[:0], frame[head:]...)
-		ws.Mask(k.ping, from.in.Header.Key, 0)
-		if k.ping == nil {
-			k.ping = []byte{}
-		}
-	case op == ws.Pong && from == s.leg && bytes.Equal(k.ping, frame[head:]):
+		ping := bytes.Clone(frame[head:])
+		ws.Mask(ping, from.in.Header.Key, 0)
+		k.ping = &ping
+	case op == ws.Pong && from == s.leg && k.ping != nil && bytes.Equal(*k.ping, frame[head:]):
 		k.ping = nil
 	}
 }
@@ -105,7 +103,7 @@ func (s *session) crossing(from *side, frame []byte, head int) {
 // answerPing answers the client's latest ping, if the leg that is gone has not.
 func (s *session) answerPing() {
 	if k := s.kept; k.ping != nil {
-		s.inject(&s.client, ws.Pong, k.ping)
+		s.inject(&s.client, ws.Pong, *k.ping)
 		k.ping = nil
 	}
 }

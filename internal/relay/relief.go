@@ -269,9 +269,9 @@ func (s *session) stands(head, rest []byte) (taken int) {
 		return len(rest)
 	}
 	k.pick.Settled()
-	r.opening = len(k.Opening)
-	r.leg.conn.Write(k.Opening)
-	if r.stage, r.until = standing, 0; len(k.Opening) > 0 && k.Skips() > 0 {
+	r.opening = len(k.Opening())
+	r.leg.conn.Write(k.Opening())
+	if r.stage, r.until = standing, 0; len(k.Opening()) > 0 && k.Skips() > 0 {
 		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
 		s.loop().Arm(&s.timer, s, r.until)
 	}
@@ -361,7 +361,7 @@ func (s *session) takeOver() {
 	if every := s.route.Timeouts.Ping; every > 0 {
 		s.leg.pingDue = now + time.Duration(s.loop().Random()%uint64(every))
 	}
-	s.leg.conn.Write(k.Opening[min(r.opening, len(k.Opening)):]) // what the client has said of it since
+	s.leg.conn.Write(k.Opening()[min(r.opening, len(k.Opening())):]) // what the client has said of it since
 	again, n := k.Switch(s.loop(), skip, r.lost)
 	if p := k.plan; p != nil && p.moved != nil && !r.lost {
 		p.moved.Add(1)

@@ -18,7 +18,7 @@ func TestAnIdleSessionIsSmall(t *testing.T) {
 
 // What keeping the client adds, while nothing is under way, in bytes; the
 // request's head apart.
-const keptBudget = 450
+const keptBudget = 224
 
 func TestAKeptSessionIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(kept{}) + unsafe.Sizeof(upstream.Choice{}); n > keptBudget {
