@@ -74,6 +74,7 @@ type State struct {
 type Mark struct {
 	Bytes    int
 	Messages int
+	Last     uint64        // of Sent, its latest message
 	Proven   time.Duration // when it was proven read; 0: it is not
 }
 
@@ -142,6 +143,7 @@ func (s *State) retain(r *Rules, room Room, held, p []byte, n int, streamed bool
 	m := &s.Marks[len(s.Marks)-1]
 	m.Bytes += size
 	m.Messages += n
+	m.Last = s.Sent
 }
 
 // drop lets the first stretch of the tail go, which is proven read.
@@ -185,15 +187,13 @@ func (s *State) Pong(seq uint32, now time.Duration) {
 	if s.Barrier == 0 || seq < s.Barrier {
 		return
 	}
-	s.Barrier = 0
-	n := int(s.Covers - s.Proven)
-	s.Proven = s.Covers
+	s.Barrier, s.Proven = 0, s.Covers
 	for k := range s.Marks {
 		m := &s.Marks[k]
 		if m.Proven != 0 {
 			continue
 		}
-		if n -= m.Messages; n < 0 {
+		if m.Last > s.Covers { // counting would not do: what was too long to be held is in no mark
 			break
 		}
 		m.Proven = max(now, 1)

@@ -48,6 +48,7 @@ func (s *State) Switch(room Room, skip int, lost bool) (again []byte, n int) {
 	for k := range s.Marks {
 		s.Marks[k].Proven = 0
 		n += s.Marks[k].Messages
+		s.Marks[k].Last = uint64(n)
 	}
 	s.Sent, s.Open = uint64(n), len(s.Tail)-s.Gone
 	s.Since = s.Open
