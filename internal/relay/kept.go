@@ -51,7 +51,11 @@ func (s *session) toInstance(p []byte, whole, n int) {
 		return // nobody is there to have it
 	}
 	k.clientSpoke = s.now()
+	opened := k.Opened
 	held, on := k.ToInstance(s.kept.rules, l, p, whole, n, s.now())
+	if r := k.relief; r != nil && k.Opened > opened && r.stage >= replaying {
+		s.putOff(s.now()) // the other leg was sent less of the opening
+	}
 	if n > 0 && !k.Up.Streams && k.Rides(s.kept.rules, s.now()) {
 		// One write: the instance's answers then come together, too.
 		held = l.Extend(held, on)

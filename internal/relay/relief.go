@@ -36,7 +36,8 @@ type relief struct {
 	why     string
 	stage   stage
 	lost    bool          // the old leg is gone
-	skip    int           // messages of it that the client has already
+	skip    int           // messages of it that are awaited before it stands
+	came    int           // messages of it that came before it took over, which nobody sees
 	until   time.Duration // when the stage must be over
 	over    time.Duration // when the whole attempt must be; 0: never
 	answer  time.Duration // when the instance's answer must be there
@@ -79,6 +80,11 @@ func (s *session) resume(name string) error {
 	s.inst.Release()
 	s.inst = nil
 	switch {
+	case r.stage >= standing && k.Misses(k.rules, r.came):
+		s.dismiss(r)
+		r.inst.Release()
+		r.inst, r.stage, r.tried = nil, waiting, r.tried[:len(r.tried)-1] // it may be asked again
+		s.dialRelief()
 	case r.stage >= standing:
 		s.takeOver()
 	case r.stage == waiting:
@@ -107,7 +113,7 @@ func (s *session) dialRelief() {
 	}
 	r.tried = append(r.tried, inst)
 	k.resumes++
-	r.inst, r.leg, r.waits, r.stage = inst, &side{}, handshake.Waiter{}, asking
+	r.inst, r.leg, r.waits, r.stage, r.came = inst, &side{}, handshake.Waiter{}, asking, 0
 	r.key = handshake.NewKey(l.Nonce())
 	r.leg.in = ws.Parser{}
 	head := k.asked.Append(nil, &handshake.Forward{
@@ -292,10 +298,10 @@ func (s *session) aside(p []byte) (taken int) {
 			}
 		case ws.Data:
 			at += piece.N
-			if !piece.End || !r.leg.in.MessageEnd() || r.skip == 0 {
+			if !piece.End || !r.leg.in.MessageEnd() {
 				continue
 			}
-			if r.skip--; r.skip == 0 && r.stage == replaying {
+			if r.came++; r.came == r.skip && r.stage == replaying {
 				r.stage, r.until = standing, 0
 				return at + s.proceed(p[at:])
 			}
@@ -320,9 +326,9 @@ func (s *session) asideControl(r *relief, payload []byte) bool {
 func (s *session) takeOver() {
 	k, now := s.kept, s.now()
 	r, old := k.relief, s.leg
-	skip := r.skip
+	skip := max(k.Skips()-r.came, 0)
 	if r.leg.in.InMessage() { // half of one came while the old leg served
-		skip++
+		skip = max(skip, 1)
 	}
 	from := s.inst
 	s.leg, s.inst = r.leg, r.inst

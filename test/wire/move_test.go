@@ -90,6 +90,57 @@ func TestAMoveReplays(t *testing.T) {
 	})
 }
 
+// A move begins anew when the opening goes on while another leg stands that was
+// sent its beginning.
+func TestAMoveWithinTheOpening(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: replay, replay: {first: 2, swallow: 2}", testkit.Config{Balance: "move: {quiet: 300ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("login"))
+		old.Want("the opening begins", testkit.Text("login"))
+		old.Send(testkit.Text("hello"))
+		client.Want("it is answered", testkit.Text("hello"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		leg.Want("the opening so far", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"))
+		client.Send(testkit.Text("join"))
+		old.Want("it goes on", testkit.Text("join"))
+		leg.WantGone("the leg that does not know it is let go")
+		old.Send(testkit.Text("joined"))
+		client.Want("the old one serves", testkit.Text("joined"))
+		leg, _ = p.next(t)
+		leg.Want("the whole opening", testkit.Text("login"), testkit.Text("join"))
+		leg.Send(testkit.Text("hello"), testkit.Text("joined"))
+		old.Want("then the old one is told", testkit.Close(1001, ""))
+		old.Close()
+		leg.Send(testkit.Text("news"))
+		client.Want("and the other one serves", testkit.Text("news"))
+	})
+}
+
+// A leg that is lost before it has answered the opening is not replaced by one
+// whose answer nobody has seen.
+func TestALegLostWhileMovingWithinTheOpening(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: replay, replay: {first: 1, swallow: 1}", testkit.Config{Balance: "move: {quiet: 300ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("login"))
+		old.Want("the opening", testkit.Text("login"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		leg.Want("the opening again", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"), testkit.Ping("p"))
+		leg.Want("which it has answered", testkit.Pong("p"))
+		old.Reset()
+		leg.WantGone("it is let go")
+		leg, _ = p.next(t)
+		leg.Want("the opening once more", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"))
+		client.Want("the client gets the answer", testkit.Text("hello"))
+	})
+}
+
 // Where no other instance takes the session it stays where it is.
 func TestAMoveThatNobodyTakes(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
@@ -145,11 +196,15 @@ func TestRebalance(t *testing.T) {
 			leg, _ := p.next(t)
 			moved = append(moved, leg)
 		}
+		left := make(chan struct{}, sessions)
 		for _, leg := range legs {
-			go leaveWell(leg)
+			go func() { leaveWell(leg, ""); left <- struct{}{} }()
 		}
 		for _, leg := range moved {
-			leg.Send(testkit.Text("here"))
+			go leaveWell(leg, "here")
+		}
+		for range sessions / 2 {
+			<-left // what the other leg says before is for nobody
 		}
 		there := 0
 		for _, client := range clients {
@@ -166,8 +221,9 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
-// leaveWell is an instance that answers pings, and its close.
-func leaveWell(leg *testkit.Peer) {
+// leaveWell is an instance that answers pings, with a message first if there is
+// one, and its close.
+func leaveWell(leg *testkit.Peer, first string) {
 	for {
 		f, err := leg.Next()
 		if err != nil {
@@ -178,6 +234,9 @@ func leaveWell(leg *testkit.Peer) {
 			_ = leg.TrySend(f.Plain())
 			return
 		case 0x9:
+			if first != "" && f.Payload == "who?" {
+				_ = leg.TrySend(testkit.Text(first).Plain())
+			}
 			_ = leg.TrySend(testkit.Pong(f.Payload).Plain())
 		}
 	}
