@@ -43,13 +43,26 @@ func (s *session) scheduleMove(w *Leaving, at time.Duration) {
 	s.planMove(p)
 }
 
+// stayOrGo has a session leave an instance at once that was drained, removed or
+// found down while the session was on its way there.
+func (s *session) stayOrGo(now time.Duration) {
+	if s.kept.pick.Keeps(s.inst) {
+		return
+	}
+	p := plan{why: "drain", at: now}
+	if d := s.route.Move.Deadline; d > 0 {
+		p.by = now + d
+	}
+	s.planMove(p)
+}
+
 // planMove has the session leave its instance.
 func (s *session) planMove(p plan) {
-	if s.kept.plan != nil && p.by == 0 {
-		return // one is on its way
-	}
-	if old := s.kept.plan; old != nil {
-		old.by = p.by
+	if old := s.kept.plan; old != nil { // one is on its way; if it fails, any other will do
+		old.why, old.target = p.why, p.target
+		if p.by != 0 {
+			old.by = p.by
+		}
 	} else {
 		s.kept.plan = &p
 		s.kept.planned = s.inst
@@ -61,7 +74,7 @@ func (s *session) planMove(p plan) {
 // move begins the move that is planned.
 func (s *session) move(now time.Duration) {
 	k := s.kept
-	if k.plan.target == nil && s.inst.Usable() || k.plan.target == s.inst {
+	if k.plan.target == nil && k.pick.Keeps(s.inst) || k.plan.target == s.inst {
 		s.dropPlan() // the reason is gone
 		return
 	}

@@ -351,6 +351,7 @@ func (s *session) takeOver() {
 		s.route.Observe.Unproven(s.route.Name, "resent", uint64(n))
 	}
 	s.reportMoved(r, now)
+	s.stayOrGo(now)
 	s.leg.conn.Resume()
 	s.readClient()
 	s.loop().Arm(&s.timer, s, s.nextDeadline(now))

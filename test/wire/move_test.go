@@ -141,6 +141,53 @@ func TestALegLostWhileMovingWithinTheOpening(t *testing.T) {
 	})
 }
 
+// A session that is on its way to an instance when that is drained, too, does
+// not stay there.
+func TestAMoveToOneThatIsDrained(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("one"))
+		old.Want("it serves", testkit.Text("one"))
+		p.drain(t)
+		pong := barrier(t, old)
+		leg, _ := p.next(t)
+		if _, err := p.Undrain(p.a.URL()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Drain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		old.Send(pong, testkit.Text("eins"))
+		client.Want("it is answered", testkit.Text("eins"))
+		old.Want("and the session moves", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		back := p.a.Accept(t, "but does not stay")
+		back.SendString(testkit.Answer(back.Head("where it can't")))
+		leaveWell(leg, "")
+		client.Send(testkit.Text("two"))
+		back.Want("it is served where it can", testkit.Text("two"))
+	})
+}
+
+// Sessions leave an instance that the file has no more.
+func TestAKeptSessionLeavesWhatIsRemoved(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		rules := testkit.Config{Balance: "policy: round_robin, move: {quiet: 10ms}"}
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		old.Send(testkit.Text("hello"))
+		client.Want("it is served", testkit.Text("hello"))
+		rules.Upstreams, rules.Failover = []string{p.b.URL()}, "client: keep, spread: 0s, state: none"
+		p.Reload(t, rules.String())
+		leg, _ := p.next(t)
+		old.Want("it leaves", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		client.Send(testkit.Text("one"))
+		leg.Want("and is served elsewhere", testkit.Text("one"))
+	})
+}
+
 // Where no other instance takes the session it stays where it is.
 func TestAMoveThatNobodyTakes(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
