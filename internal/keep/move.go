@@ -41,6 +41,12 @@ func (s *State) Opening() []byte {
 	return s.Store.Opening
 }
 
+// Misses tells whether a leg of which came messages have been thrown away has
+// told, by them, what the client was to get of it: an answer to the opening.
+func (s *State) Misses(r *Rules, came int) bool {
+	return min(came, r.Greeting+r.Swallow) > s.Shown
+}
+
 // Switch puts another leg in place of the one that is gone; skip messages of it
 // are still not to be shown. It gives what the new leg is to be sent: what is
 // held for that, if the old one was lost. The State keeps it, unproven.

@@ -181,7 +181,7 @@ func (s *session) lose(name, reason string, cut bool) {
 	if !s.leg.gotClose {
 		s.leg.ended = ws.CodeAbnormal
 	}
-	if s.kept != nil && s.phase != resuming {
+	if s.kept != nil && s.phase == open { // not one that is to leave anyway
 		err := s.resume(name)
 		if err == nil {
 			return

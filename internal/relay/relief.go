@@ -83,6 +83,11 @@ func (s *session) resume(name string) error {
 	s.inst.Release()
 	s.inst = nil
 	switch {
+	case r.stage >= standing && k.Misses(k.rules, r.came):
+		s.dismiss(r)
+		r.inst.Release()
+		r.inst, r.stage, r.tried = nil, waiting, r.tried[:len(r.tried)-1] // it may be asked again
+		s.dialRelief()
 	case r.stage >= standing:
 		s.takeOver()
 	case r.stage == waiting:
@@ -383,6 +388,7 @@ func (s *session) takeOver() {
 		s.route.Observe.Unproven(s.route.Name, "resent", uint64(n))
 	}
 	s.reportMoved(r, now)
+	s.stayOrGo(now)
 	s.leg.conn.Resume()
 	s.readClient()
 	s.loop().Arm(&s.timer, s, s.nextDeadline(now))

@@ -169,6 +169,17 @@ func (b *Balancer) withoutBusy(members []member) bool {
 	return room
 }
 
+// Keeps tells whether sessions may stay on an instance: it is one of the pool's,
+// and up.
+func (c *Choice) Keeps(i *Instance) bool {
+	for _, m := range *c.b.Pool().members.Load() {
+		if m.Instance == i {
+			return i.Up()
+		}
+	}
+	return false
+}
+
 // This is Instance for one that is chosen already.
 func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 	c.Settled()

@@ -3,7 +3,8 @@
 // descriptors, goroutines and sessions as before.
 //
 // Most tests have a fault each, by name. TestChaos draws faults from a seed: it
-// plays sessions (balance) and a stream (fanout) through links that delay, stall,
+// plays sessions (balance), sessions that outlive their instances (keep) and a
+// stream (fanout) through links that delay, stall,
 // squeeze, cut, reset and vanish, and holds what arrived against what was sent. It
 // goes on until its time is up, a minute unless told otherwise:
 //

@@ -135,15 +135,22 @@ func (v *keptTrial) legRead(g *keptLeg) {
 	}
 	v.missed += max(0, first-v.read-1)
 	for k, n := range rest {
-		if n != first+k {
+		if k > 0 && !v.follows(rest[k-1], n) {
 			v.accuse("leg %d reads %d behind %d", g.n, n, rest[k-1])
-			return
 		}
 		if n <= v.read {
 			v.doubled++
 		}
 	}
 	v.read = max(v.read, rest[len(rest)-1])
+}
+
+// follows tells whether message n may be read behind another: as the next, or
+// past some that were read before and are too long to be sent again.
+func (v *keptTrial) follows(before, n int) bool {
+	for before++; before < n && before <= v.read && exceeds(v.said[before-1], v.run.rules.buffer); before++ {
+	}
+	return n == before
 }
 
 // ends judges how the client's session ended.

@@ -203,6 +203,19 @@ func TestPingsOfALostLeg(t *testing.T) {
 	})
 }
 
+// A client that is to leave anyway does not outlive its instance.
+func TestAKeptClientThatLeaves(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Top: "drain: 1h"})
+		client, leg := p.open(t)
+		p.Cancel()
+		p.WantLog(t, "all sessions are told when to leave", "stopping")
+		leg.Reset()
+		client.WantClose("this one leaves at once", 1012)
+		p.b.WantUnvisited(t, "and nobody else is asked")
+	})
+}
+
 // Nobody gets half a message of a leg that is lost.
 func TestHalfMessagesOfALostLeg(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {

@@ -92,6 +92,104 @@ func TestAMoveReplays(t *testing.T) {
 	})
 }
 
+// A move begins anew when the opening goes on while another leg stands that was
+// sent its beginning.
+func TestAMoveWithinTheOpening(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: replay, replay: {first: 2, swallow: 2}", testkit.Config{Balance: "move: {quiet: 300ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("login"))
+		old.Want("the opening begins", testkit.Text("login"))
+		old.Send(testkit.Text("hello"))
+		client.Want("it is answered", testkit.Text("hello"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		leg.Want("the opening so far", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"))
+		client.Send(testkit.Text("join"))
+		old.Want("it goes on", testkit.Text("join"))
+		leg.WantGone("the leg that does not know it is let go")
+		old.Send(testkit.Text("joined"))
+		client.Want("the old one serves", testkit.Text("joined"))
+		leg, _ = p.next(t)
+		leg.Want("the whole opening", testkit.Text("login"), testkit.Text("join"))
+		leg.Send(testkit.Text("hello"), testkit.Text("joined"))
+		old.Want("then the old one is told", testkit.Close(1001, ""))
+		old.Close()
+		leg.Send(testkit.Text("news"))
+		client.Want("and the other one serves", testkit.Text("news"))
+	})
+}
+
+// A leg that is lost before it has answered the opening is not replaced by one
+// whose answer nobody has seen.
+func TestALegLostWhileMovingWithinTheOpening(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: replay, replay: {first: 1, swallow: 1}", testkit.Config{Balance: "move: {quiet: 300ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("login"))
+		old.Want("the opening", testkit.Text("login"))
+		p.drain(t)
+		leg, _ := p.next(t)
+		leg.Want("the opening again", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"), testkit.Ping("p"))
+		leg.Want("which it has answered", testkit.Pong("p"))
+		old.Reset()
+		leg.WantGone("it is let go")
+		leg, _ = p.next(t)
+		leg.Want("the opening once more", testkit.Text("login"))
+		leg.Send(testkit.Text("hello"))
+		client.Want("the client gets the answer", testkit.Text("hello"))
+	})
+}
+
+// A session that is on its way to an instance when that is drained, too, does
+// not stay there.
+func TestAMoveToOneThatIsDrained(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("one"))
+		old.Want("it serves", testkit.Text("one"))
+		p.drain(t)
+		pong := barrier(t, old)
+		leg, _ := p.next(t)
+		if _, err := p.Undrain(p.a.URL()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Drain(p.b.URL()); err != nil {
+			t.Fatal(err)
+		}
+		old.Send(pong, testkit.Text("eins"))
+		client.Want("it is answered", testkit.Text("eins"))
+		old.Want("and the session moves", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		back := p.a.Accept(t, "but does not stay")
+		back.SendString(testkit.Answer(back.Head("where it can't")))
+		leaveWell(leg, "")
+		client.Send(testkit.Text("two"))
+		back.Want("it is served where it can", testkit.Text("two"))
+	})
+}
+
+// Sessions leave an instance that the file has no more.
+func TestAKeptSessionLeavesWhatIsRemoved(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		rules := testkit.Config{Balance: "policy: round_robin, move: {quiet: 10ms}"}
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 10ms}"})
+		client, old := p.open(t)
+		old.Send(testkit.Text("hello"))
+		client.Want("it is served", testkit.Text("hello"))
+		rules.Upstreams, rules.Failover = []string{p.b.URL()}, "client: keep, spread: 0s, state: none"
+		p.Reload(t, rules.String())
+		leg, _ := p.next(t)
+		old.Want("it leaves", testkit.Close(1001, ""))
+		old.Send(testkit.Close(1001, ""))
+		client.Send(testkit.Text("one"))
+		leg.Want("and is served elsewhere", testkit.Text("one"))
+	})
+}
+
 // Where no other instance takes the session it stays where it is.
 func TestAMoveThatNobodyTakes(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
