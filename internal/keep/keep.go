@@ -270,12 +270,17 @@ func (s *State) Tick(r *Rules, room Room, now time.Duration) (ping bool) {
 // end n messages, and gives what goes to the client now: held, then p. held is to
 // be returned to room.
 func (s *State) ToClient(r *Rules, room Room, p []byte, whole, n int) (held, on []byte) {
-	most := r.Greeting
-	if s.Opened > 0 { // before that, nothing is an answer to it
-		most += r.Swallow
-	}
-	s.Shown = uint16(max(int(s.Shown), min(int(s.Shown)+n, most)))
+	s.Shown = uint16(max(int(s.Shown), min(int(s.Shown)+n, s.known(r))))
 	held, on = s.take(down, room, p, whole, r.Buffer)
 	s.tidy()
 	return held, on
+}
+
+// known is how many messages a leg begins with that another one has too: the
+// greeting and, once there is an opening, the answers to it.
+func (s *State) known(r *Rules) int {
+	if s.Opened == 0 {
+		return r.Greeting
+	}
+	return r.Greeting + r.Swallow
 }

@@ -35,7 +35,7 @@ func TestPongBehindLongMessages(t *testing.T) {
 	}
 	s.Ping(2, 4*time.Second)
 	s.Pong(2, 4*time.Second)
-	if s.Open != 0 || !s.Settled() {
-		t.Errorf("a pong of the next leg proves them: %d bytes are open", s.Open)
+	if s.store().Open != 0 || !s.Settled() {
+		t.Errorf("a pong of the next leg proves them: %d bytes are open", s.store().Open)
 	}
 }

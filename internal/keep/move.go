@@ -44,7 +44,7 @@ func (s *State) Opening() []byte {
 // Misses tells whether a leg of which came messages have been thrown away has
 // told, by them, what the client was to get of it: an answer to the opening.
 func (s *State) Misses(r *Rules, came int) bool {
-	return min(came, r.Greeting+r.Swallow) > s.Shown
+	return min(came, s.known(r)) > int(s.Shown)
 }
 
 // Switch puts another leg in place of the one that is gone; skip messages of it

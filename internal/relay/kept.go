@@ -66,7 +66,7 @@ func (s *session) toInstance(p []byte, whole, n int) {
 // holds tells whether messages are to be flushed one by one: those that are
 // recorded, and one that streams, which is not held as those behind it are.
 func (s *session) holds(from *side) bool {
-	return s.kept != nil && from == &s.client && (s.kept.Up.Streams || s.kept.Recording(s.kept.rules))
+	return s.kept != nil && from == &s.client && (s.kept.UpStreams || s.kept.Recording(s.kept.rules))
 }
 
 // skips tells whether what comes of a leg is not for the client: it had it

@@ -47,6 +47,19 @@ func (s *session) scheduleMove(w *Leaving, at time.Duration) {
 	s.planMove(p)
 }
 
+// stayOrGo has a session leave an instance at once that was drained, removed or
+// found down while the session was on its way there.
+func (s *session) stayOrGo(now time.Duration) {
+	if s.kept.pick.Keeps(s.inst) {
+		return
+	}
+	p := plan{why: "drain", from: s.inst, at: now}
+	if d := s.route.Move.Deadline; d > 0 {
+		p.by = now + d
+	}
+	s.planMove(p)
+}
+
 // planMove has the session leave its instance. One that must leave it does so
 // for that reason, whatever was planned.
 func (s *session) planMove(p plan) {
@@ -259,7 +272,7 @@ func (s *session) changes() bool {
 
 // changeOver ends the old leg and begins with the other.
 func (s *session) changeOver() {
-	if s.leg.in.InMessage() { // it can't be finished
+	if k := s.kept; s.leg.in.InMessage() || k.Misses(k.rules, k.relief.said) { // the old leg has not said it all
 		s.lose("moved", "the instance went in the middle of a message", true)
 		return
 	}

@@ -83,7 +83,7 @@ func (s *session) resume(name string) error {
 	s.inst.Release()
 	s.inst = nil
 	switch {
-	case r.stage >= standing && k.Misses(k.rules, r.came):
+	case r.stage >= standing && k.Misses(k.rules, r.said):
 		s.dismiss(r)
 		r.inst.Release()
 		r.inst, r.stage, r.tried = nil, waiting, r.tried[:len(r.tried)-1] // it may be asked again

@@ -205,19 +205,9 @@ func (c *Choice) This(i *Instance, tried []*Instance) (*Instance, error) {
 	return nil, ErrTried
 }
 
-// Stays tells whether sessions may stay on an instance: it is of the pool, up,
-// not drained, and does not seem to go.
-func (c *Choice) Stays(i *Instance) bool {
-	c.b.mu.Lock()
-	pool := c.b.pool
-	c.b.mu.Unlock()
-	for _, m := range *pool.members.Load() {
-		if m.Instance == i {
-			return i.Up() && !i.avoided(pool.set.now())
-		}
-	}
-	return false
-}
+// Stays tells whether sessions may stay on an instance that some are to leave:
+// the pool keeps it, and it does not seem to go.
+func (c *Choice) Stays(i *Instance) bool { return c.Keeps(i) && !i.avoided(i.set.now()) }
 
 // bar is what stands against an instance for one client, the least first: where
 // none is free, those that could not be reached a moment ago are taken, and where
