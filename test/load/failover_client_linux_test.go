@@ -20,7 +20,7 @@ import (
 // time. Every other one has a few requests under way at a time.
 const (
 	askEvery  = 50 * time.Millisecond
-	askSeldom = 400 * time.Millisecond
+	askSeldom = 300 * time.Millisecond
 	askAtOnce = 3
 )
 
