@@ -108,6 +108,8 @@ type balanceCmd struct {
 	Upstreams    []string `arg:"" name:"url" help:"The instances: ws://host:port, wss://host, or unix:PATH. A name stands for all its addresses."`
 	Policy       string   `help:"How an instance is chosen: round_robin, random, least_sessions, least_load, hash:ip, hash:header=NAME, hash:query=NAME, hash:cookie=NAME." default:"least_load"`
 	StickyCookie string   `help:"Keep a client on its instance by a cookie of this name." placeholder:"NAME"`
+	Keep         string   `help:"Keep clients when their instance is lost. Write none if any other instance can go on with their sessions." placeholder:"none"`
+	Unproven     string   `help:"With --keep: what becomes of messages that a lost instance may not have read: close (the client), resend or drop." placeholder:"RULE"`
 	face
 }
 
@@ -115,6 +117,7 @@ type balanceCmd struct {
 func (c *balanceCmd) Run(ctx context.Context) error {
 	cfg, err := config.Balanced(config.Quick{
 		QuickServer: c.quick(), Upstreams: c.Upstreams, Policy: c.Policy, StickyCookie: c.StickyCookie,
+		Keep: c.Keep, Unproven: c.Unproven,
 	})
 	if err != nil {
 		return err

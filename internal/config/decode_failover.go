@@ -9,13 +9,15 @@ import (
 // not be shown.
 const mostRecorded = 1000
 
+var parseUnproven = word("close", "resend", "drop")
+
 func (v value) failover(f *Failover) keys {
 	return v.object(
 		key("client", parsed(&f.Client, word("close", "keep"))),
 		key("spread", parsed(&f.Spread, offDuration)),
 		key("codes", list(&f.Codes, parseCode)),
 		key("state", parsed(&f.State, word("none", "replay"))),
-		key("unproven", parsed(&f.Unproven, word("close", "resend", "drop"))),
+		key("unproven", parsed(&f.Unproven, parseUnproven)),
 		key("hold", parsed(&f.Hold, offDuration)),
 		key("timeout", parsed(&f.Timeout, someDuration)),
 		key("buffer", parsed(&f.Buffer, parseBuffer)),

@@ -25,6 +25,8 @@ type Quick struct {
 	Upstreams    []string // the arguments
 	Policy       string   // --policy: a policy's name, hash:ip, hash:header=NAME, hash:query=NAME or hash:cookie=NAME
 	StickyCookie string   // --sticky-cookie
+	Keep         string   // --keep: failover.state, with client: keep
+	Unproven     string   // --unproven
 }
 
 // Balanced gives the configuration behind sluice balance: one route for every
@@ -105,6 +107,21 @@ func (q *Quick) route(d *draft, r *routeDraft) {
 	r.own.Upstreams = d.src.arguments(q.Upstreams, parseUpstream, moreWeight)
 	given(d.src, "--policy", q.Policy, &r.Balance.Policy, parsePolicyFlag)
 	given(d.src, "--sticky-cookie", q.StickyCookie, &r.Balance.StickyCookie, parseCookie)
+	given(d.src, "--keep", q.Keep, &r.Balance.Failover.State, parseKeep)
+	given(d.src, "--unproven", q.Unproven, &r.Balance.Failover.Unproven, parseUnproven)
+	if q.Keep != "" {
+		r.Balance.Failover.Client = "keep"
+	} else if q.Unproven != "" {
+		d.src.flag("--unproven").errorf("needs --keep, too")
+	}
+}
+
+// parseKeep accepts the state that a command line can say all of.
+func parseKeep(s string) (string, error) {
+	if s == "replay" {
+		return "", fmt.Errorf("replay needs to know what to replay: write a file with failover: {client: keep, state: replay, replay: {first: N, swallow: M}}")
+	}
+	return word("none")(s)
 }
 
 // arguments parses URLs. The hint is for one who gave one twice.
