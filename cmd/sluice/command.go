@@ -93,11 +93,30 @@ func refused(status int, body []byte) error {
 
 type drainCmd struct {
 	Instance string `arg:"" help:"Its name, as /api has it: ws://10.0.0.1:9000."`
+	Wait     bool   `help:"Come back when it has no session left."`
 	running
 }
 
+// waitEvery is the time between two looks for sessions that are still there.
+const waitEvery = 250 * time.Millisecond
+
 // Run drains an instance.
-func (c *drainCmd) Run(ctx context.Context) error { return c.command(ctx, "drain", c.Instance) }
+func (c *drainCmd) Run(ctx context.Context) error {
+	left, err := c.command(ctx, "drain", c.Instance)
+	t := time.NewTicker(waitEvery)
+	defer t.Stop()
+	for c.Wait && left > 0 && err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+		if left, err = c.ask(ctx, "drain", c.Instance); left == 0 && err == nil {
+			fmt.Printf("%s: drained\n", c.Instance)
+		}
+	}
+	return err
+}
 
 type undrainCmd struct {
 	Instance string `arg:"" help:"Its name, as /api has it: ws://10.0.0.1:9000."`
@@ -105,24 +124,41 @@ type undrainCmd struct {
 }
 
 // Run uses a drained instance again.
-func (c *undrainCmd) Run(ctx context.Context) error { return c.command(ctx, "undrain", c.Instance) }
+func (c *undrainCmd) Run(ctx context.Context) error {
+	_, err := c.command(ctx, "undrain", c.Instance)
+	return err
+}
 
-// command has something done to an instance.
-func (r *running) command(ctx context.Context, what, instance string) error {
+// command has something done to an instance, and prints what came of it.
+func (r *running) command(ctx context.Context, what, instance string) (sessions int, err error) {
+	out, err := r.told(ctx, what, instance)
+	if err == nil {
+		fmt.Printf("%s: %s, %d session(s) there\n", instance, out.State, out.Sessions)
+	}
+	return out.Sessions, err
+}
+
+// ask is command without a word.
+func (r *running) ask(ctx context.Context, what, instance string) (sessions int, err error) {
+	out, err := r.told(ctx, what, instance)
+	return out.Sessions, err
+}
+
+// told is the API's answer to a command.
+type told struct {
+	State, Error string
+	Sessions     int
+}
+
+func (r *running) told(ctx context.Context, what, instance string) (out told, err error) {
 	status, body, err := r.post(ctx, "/api/"+what+"?instance="+url.QueryEscape(instance))
-	if err != nil {
-		return err
-	}
-	var out struct {
-		State, Error string
-		Sessions     int
-	}
 	switch {
+	case err != nil:
+		return out, err
 	case json.Unmarshal(body, &out) != nil:
-		return refused(status, body)
+		return out, refused(status, body)
 	case out.Error != "":
-		return errors.New(out.Error)
+		return out, errors.New(out.Error)
 	}
-	fmt.Printf("%s: %s, %d session(s) there\n", instance, out.State, out.Sessions)
-	return nil
+	return out, nil
 }

@@ -45,6 +45,7 @@ type App struct {
 	log       *slog.Logger
 	level     *slog.LevelVar
 	started   time.Time
+	first     *config.Config // that it was started with
 	metrics   *admin.Metrics
 	group     *loop.Group
 	relay     *relay.Relay
@@ -75,7 +76,7 @@ type listener struct {
 
 // New builds an App and listens. On error nothing is left open.
 func New(ctx context.Context, cfg *config.Config, opt Options) (*App, error) {
-	a := &App{opt: opt, started: time.Now(), metrics: admin.NewMetrics(), level: &slog.LevelVar{}}
+	a := &App{opt: opt, first: cfg, started: time.Now(), metrics: admin.NewMetrics(), level: &slog.LevelVar{}}
 	a.level.Set(cfg.Log.Level)
 	a.lines = newQueue()
 	if opt.Logger == nil {

@@ -36,6 +36,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) (config.Changes, e
 		return config.Changes{}, err
 	}
 	changes := old.cfg.Diff(cfg)
+	changes.Restart = a.first.Diff(cfg).Restart // what runs is what it was started with
 	a.level.Set(cfg.Log.Level)
 	for _, commit := range commits {
 		commit()

@@ -64,6 +64,13 @@ func (v value) move(m *Move) keys {
 // is above it.
 func (f *Failover) check(at place, in keys) {
 	switch {
+	case !f.Keep() && !in.has("client"):
+		for _, name := range []string{"state", "unproven", "hold", "timeout", "buffer", "replay"} {
+			if in.has(name) {
+				in[name].errorf("is for client: keep; write that beside it, or client: close if that is meant")
+				return
+			}
+		}
 	case !f.Keep():
 	case f.State == "":
 		in.or("client", at).errorf("keep needs state: none if any instance can go on with any session, " +

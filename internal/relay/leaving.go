@@ -190,6 +190,7 @@ func (s *session) lose(name, reason string, cut bool) {
 		s.dropRelief()
 	}
 	s.leg.deaf = true
+	s.route.Complain.Warn("instance lost; its clients are to come again", "route", s.route.Name, "instance", s.inst.Name(), "why", reason)
 	s.route.Observe.Failover(s.route.Name, name, "closed")
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
 	if s.insideMessage() {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -49,7 +50,7 @@ type relief struct {
 var (
 	errRefused  = errors.New("the instance refuses the session")
 	errMismatch = errors.New("the instance does not agree to what was negotiated with the client")
-	errSilent   = errors.New("the instance did not answer the replayed opening in time")
+	errSilent   = errors.New("the instance did not give greeting and answers to the replayed opening in time")
 )
 
 // resume goes on with another instance, now that the leg is lost. It tells why
@@ -67,7 +68,7 @@ func (s *session) resume(name string) error {
 	if dropped > 0 {
 		s.route.Observe.Unproven(s.route.Name, "dropped", dropped)
 	}
-	s.route.Complain.Warn("instance lost; its sessions go on with others", "route", s.route.Name, "instance", s.inst.Name(), "why", name)
+	s.route.Complain.Warn("instance lost; others are asked for its sessions", "route", s.route.Name, "instance", s.inst.Name(), "why", name)
 	s.client.conn.Pause()
 	s.answerPing()
 	s.leg.deaf = true
@@ -156,11 +157,11 @@ func (s *session) reliefFailed(err error) {
 	r := k.relief
 	k.pick.Settled()
 	r.leg.conn.Abort()
-	if r.stage == asking && err != errRefused && err != errMismatch && err != errInstanceGone {
+	if r.stage == asking && !errors.Is(err, errRefused) && err != errMismatch && err != errInstanceGone {
 		r.inst.Unreachable(err)
 		s.route.Observe.DialError(upstream.Reason(err))
 	}
-	s.route.Complain.Warn("instance can't take a session over", "route", s.route.Name, "instance", r.inst.Name(), "err", err)
+	s.route.Complain.Warn("instance can't take a session over", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name, "instance", r.inst.Name(), "err", err)
 	r.inst.Release()
 	r.inst = nil
 	left := r.stage == leaving && !r.lost
@@ -187,7 +188,7 @@ func (s *session) reliefClock(now time.Duration) {
 	case due && r.stage == asking:
 		r.until = r.answer
 	case due && r.stage == replaying:
-		s.reliefFailed(errSilent)
+		s.reliefFailed(fmt.Errorf("%w: %d messages came, the client has had %d", errSilent, r.said, s.kept.Skips()))
 	case due:
 		r.until = 0
 		s.step(now)
@@ -254,7 +255,7 @@ func (s *session) reliefData(p []byte) (taken int) {
 		s.giveUpRelief("refused", lastWord{reason: "no instance takes the session over: answered " + strconv.Itoa(status), side: "upstream", code: ws.CodeRestart})
 	default:
 		r.inst.Reached()
-		s.reliefFailed(errRefused)
+		s.reliefFailed(fmt.Errorf("%w: answered %d", errRefused, status))
 	}
 	return len(p)
 }
@@ -401,6 +402,10 @@ func (s *session) reportMoved(r *relief, now time.Duration) {
 	} else {
 		s.route.Observe.Moved(s.route.Name, r.why)
 	}
-	s.route.Log.Debug("session moved", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name, "from", r.from.Name(), "to", s.inst.Name(),
+	log := s.route.Log.Debug
+	if s.route.LogOpen {
+		log = s.route.Log.Info
+	}
+	log("session moved", "session", strconv.FormatUint(s.id, 16), "route", s.route.Name, "from", r.from.Name(), "to", s.inst.Name(),
 		"why", r.why, "lost", r.lost, "took", (now - r.began).Round(time.Millisecond))
 }

@@ -23,6 +23,7 @@ func (s *Set) Drain(name string) (n int, err error) {
 	for _, i := range is {
 		n += i.Sessions()
 		if i.draining.CompareAndSwap(false, true) {
+			i.emptied.Store(false)
 			s.log.Info("instance drains", "instance", i.name, "sessions", i.Sessions())
 			s.observer.InstanceDraining(i)
 		}
@@ -46,12 +47,20 @@ func (s *Set) Undrain(name string) (n int, err error) {
 	return n, err
 }
 
+// tellDrained logs once that a drained instance has no session left.
+func (i *Instance) tellDrained() {
+	if i.draining.Load() && i.Sessions() == 0 && i.emptied.CompareAndSwap(false, true) {
+		i.set.log.Info("instance is drained: it has no session left", "instance", i.name)
+	}
+}
+
 // called gives the instances of that name: more than one where they are
 // verified in different ways.
 func (s *Set) called(name string) (is []*Instance, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var known []string
+	name = strings.TrimRight(name, "/")
 	for _, i := range s.instances {
 		if known = append(known, i.name); i.name == name {
 			is = append(is, i)

@@ -19,6 +19,7 @@ import (
 
 const (
 	avoidFor    = time.Second            // after an instance could not be reached, others are asked first
+	doubtFor    = 5 * time.Second        // and that much longer no session is moved there for the shares' sake
 	rampOver    = 100                    // sessions until one that has come back is trusted with its share
 	rttFresh    = 100 * time.Millisecond // a round-trip time is measured at least that often while sessions open
 	notRamping  = -1
@@ -41,6 +42,7 @@ type Instance struct {
 	asking   atomic.Int64 // handshakes under way
 	down     atomic.Bool
 	draining atomic.Bool
+	emptied  atomic.Bool // it was told that the drain is over
 	going    going
 	avoid    atomic.Int64 // the set's time until which others are asked first
 	given    atomic.Int64 // sessions since it came back, or notRamping
@@ -164,6 +166,13 @@ func (i *Instance) RTT(d time.Duration) {
 func (i *Instance) WantsRTT() bool {
 	now, last := int64(i.set.now()), i.asked.Load()
 	return (last == 0 || now-last > int64(rttFresh)) && i.asked.CompareAndSwap(last, now)
+}
+
+// doubtful tells whether the instance was found unreachable, or going, a moment
+// ago, or a little longer: not worth a session that is well where it is.
+func (i *Instance) doubtful(now time.Duration) bool {
+	at := i.avoid.Load()
+	return at != 0 && int64(now) < at+int64(doubtFor)
 }
 
 func (i *Instance) avoided(now time.Duration) bool {

@@ -59,7 +59,7 @@ func (p *Pool) Shares() ([]*Instance, []balance.Candidate) {
 	for k, m := range ms {
 		is[k] = m.Instance
 		cs[k] = balance.Candidate{ID: m.id, Weight: max(m.cfg.Weight, 1), Sessions: m.Sessions() - int(m.leaving.Load()),
-			Usable: m.Up() && !m.avoided(now) && !p.ejected(m), Full: m.cfg.MaxSessions > 0 && m.Sessions() >= m.cfg.MaxSessions}
+			Usable: m.Up() && !m.doubtful(now) && !p.ejected(m), Full: m.cfg.MaxSessions > 0 && m.Sessions() >= m.cfg.MaxSessions}
 	}
 	return is, cs
 }

@@ -133,6 +133,7 @@ func (s *Set) keepSampled(ctx context.Context) {
 		now := s.now()
 		for _, i := range s.all() {
 			i.sample(now - last)
+			i.tellDrained()
 		}
 		s.judgeOutliers(now)
 		last = now
