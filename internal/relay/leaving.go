@@ -35,20 +35,7 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 		from.ended = code
 	}
 	switch {
-	case from == s.leg && s.changes():
-		s.last = lastWord{}
-		s.changeOver()
-	case from == s.leg && s.phase == parting:
-		s.closeLeg(code)
-		s.tellClient()
-	case from == s.leg && s.phase < parting && s.leg.sentClose: // it was to be left, and the other leg has failed since
-		s.lose("moved", "the instance was left", false)
-	case from == s.leg && s.phase < lost && !to.sentClose && !to.gotClose && s.route.lossCode(code):
-		s.closeLeg(code)
-		if s.inst.GoingAway() {
-			s.relay.Leave(Leaving{Instance: s.inst, Move: "going_away", Failover: true, Deadline: goingDeadline, KeptOnly: true})
-		}
-		s.lose("going_away", "the instance goes away", false)
+	case from == s.leg && s.legClosed(code):
 	case from == &s.client && s.phase == lost:
 		s.tellClient()
 	default:
@@ -60,6 +47,30 @@ func (s *session) closed(from, to *side, frame []byte, head int) {
 			s.finish()
 		}
 	}
+}
+
+// legClosed treats an instance's close that is not the application's: it answers
+// one of ours, or means that the instance goes. It is false for any other.
+func (s *session) legClosed(code uint16) bool {
+	switch {
+	case s.changes():
+		s.last = lastWord{}
+		s.changeOver()
+	case s.phase == parting:
+		s.closeLeg(code)
+		s.tellClient()
+	case s.phase < parting && s.leg.sentClose: // it was to be left, and the other leg has failed since
+		s.lose("moved", "the instance was left", false)
+	case s.phase < lost && !s.client.sentClose && !s.client.gotClose && s.route.lossCode(code):
+		s.closeLeg(code)
+		if s.inst.GoingAway() {
+			s.relay.Leave(Leaving{Instance: s.inst, Move: "going_away", Failover: true, Deadline: goingDeadline, KeptOnly: true})
+		}
+		s.lose("going_away", "the instance goes away", false)
+	default:
+		return false
+	}
+	return true
 }
 
 func (s *session) name(x *side) string {

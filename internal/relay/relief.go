@@ -129,6 +129,10 @@ func (s *session) dialRelief() {
 	s.loop().Arm(&s.timer, s, r.until)
 }
 
+// askAgain is the longest pause before all instances are asked again for a
+// session whose client waits.
+const askAgain = time.Second
+
 // noRelief waits before all instances are asked again.
 func (s *session) noRelief(err error) {
 	k, now := s.kept, s.now()
@@ -143,11 +147,7 @@ func (s *session) noRelief(err error) {
 		return
 	}
 	r.tried = r.tried[:0]
-	r.stage, r.until = waiting, now+r.backoff.Next(s.loop().Random())
-	if r.until >= r.over {
-		s.giveUpRelief("no_instance", lastWord{reason: "no instance takes the session over: " + err.Error(), side: "proxy", code: ws.CodeTryLater})
-		return
-	}
+	r.stage, r.until = waiting, min(now+min(r.backoff.Next(s.loop().Random()), askAgain), r.over)
 	s.loop().Arm(&s.timer, s, r.until)
 }
 
@@ -179,7 +179,11 @@ func (s *session) reliefClock(now time.Duration) {
 	r := s.kept.relief
 	switch due := r.until != 0 && now >= r.until; {
 	case r.lost && now >= r.over:
-		s.giveUpRelief("timeout", lastWord{reason: "no instance has taken the session over in time", side: "proxy", code: ws.CodeTryLater})
+		result := "timeout"
+		if r.stage == waiting {
+			result = "no_instance"
+		}
+		s.giveUpRelief(result, lastWord{reason: "no instance has taken the session over in time", side: "proxy", code: ws.CodeTryLater})
 	case due && r.stage == waiting:
 		r.until = 0
 		s.dialRelief()
