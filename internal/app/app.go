@@ -273,6 +273,10 @@ func (a *App) Pools() []*upstream.Pool { return a.set.Pools() }
 // Draining implements admin.Source.
 func (a *App) Draining() bool { return a.draining.Load() }
 
+// Sessions counts those under way, with those that are being opened. Any
+// goroutine may call it.
+func (a *App) Sessions() int { return a.server.Sessions() }
+
 // Started implements admin.Source.
 func (a *App) Started() time.Time { return a.started }
 

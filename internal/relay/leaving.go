@@ -111,8 +111,10 @@ func (s *session) schedule(w *Leaving) {
 	case s.phase == resuming:
 		s.route.Observe.Failover(s.route.Name, s.kept.relief.why, "closed")
 		s.dropRelief()
+		at = s.now() + s.someOf(min(s.spread(w), s.route.Failover.Spread)) // nobody serves it
 		s.last = lastWord{reason: w.Reason, side: "proxy", code: w.Code}
 		s.phase, s.until = lost, at
+		s.client.conn.Resume()
 	case s.phase == lost:
 		s.until = min(s.until, at)
 	case s.phase == open || s.phase == scheduled:

@@ -39,6 +39,7 @@ type relief struct {
 	stage   stage
 	lost    bool          // the old leg is gone
 	said    int           // whole messages that came of it and went nowhere
+	awaited int           // so many of them make it stand
 	opening int           // bytes of the opening that it was sent
 	until   time.Duration // when the stage is to be looked at, or over
 	over    time.Duration // when the whole attempt must be; 0: never
@@ -192,7 +193,7 @@ func (s *session) reliefClock(now time.Duration) {
 	case due && r.stage == asking:
 		r.until = r.answer
 	case due && r.stage == replaying:
-		s.reliefFailed(fmt.Errorf("%w: %d messages came, the client has had %d", errSilent, r.said, s.kept.Skips()))
+		s.reliefFailed(fmt.Errorf("%w: %d messages of %d", errSilent, r.said, r.awaited))
 	case due:
 		r.until = 0
 		s.step(now)
@@ -279,9 +280,9 @@ func (s *session) stands(head, rest []byte) (taken int) {
 		return len(rest)
 	}
 	k.pick.Settled()
-	r.opening = len(k.Opening())
+	r.opening, r.awaited = len(k.Opening()), k.Skips()
 	r.leg.conn.Write(k.Opening())
-	if r.stage, r.until = standing, 0; len(k.Opening()) > 0 && k.Skips() > 0 {
+	if r.stage, r.until = standing, 0; r.opening > 0 && r.awaited > 0 {
 		r.stage, r.until = replaying, now+s.route.Failover.Replay.Timeout
 		s.loop().Arm(&s.timer, s, r.until)
 	}
@@ -332,7 +333,7 @@ func (s *session) aside(p []byte) (taken int) {
 			if !piece.End || !r.leg.in.MessageEnd() {
 				continue
 			}
-			if r.said++; r.stage == replaying && r.said >= s.kept.Skips() {
+			if r.said++; r.stage == replaying && r.said >= r.awaited {
 				r.stage, r.until = standing, 0
 				return at + s.proceed(p[at:])
 			}

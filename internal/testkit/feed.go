@@ -147,6 +147,17 @@ func (a *App) WantMetric(t testing.TB, sentence, name string, want float64) {
 	})
 }
 
+// WantUnderWay waits until so many sessions are there, or being opened.
+func (a *App) WantUnderWay(t testing.TB, sentence string, want int) {
+	t.Helper()
+	within(t, sentence, func() string {
+		if n := a.Sessions(); n != want {
+			return strconv.Itoa(n) + " sessions are under way, want " + strconv.Itoa(want)
+		}
+		return ""
+	})
+}
+
 // WantSessions waits until so many sessions are counted.
 func (a *App) WantSessions(t testing.TB, sentence string, want int64) {
 	t.Helper()

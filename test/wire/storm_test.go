@@ -76,6 +76,7 @@ func TestEndWhileBusy(t *testing.T) {
 		_, leg, _ := b.ask(t, good+"\r\n")
 		client := b.Dial(t)
 		client.SendString(good + "\r\n")
+		b.WantUnderWay(t, "another waits", 2)
 		b.Cancel()
 		client.WantRefusal("the client is told", 503)
 		leg.WantEnd("the instance is left")
