@@ -65,16 +65,18 @@ func TestFanoutResume(t *testing.T) {
 }
 
 func (i interruption) run(t *testing.T, w way) {
+	const parts, each, pause = 3, 60, 10 * time.Millisecond
 	b := i.broadcaster(t)
 	page := servePage(t)
+	// The backlog is for an EventSource that is cut off before its first message:
+	// it has no id to come back with.
 	route := func(source string) string {
-		return fmt.Sprintf("\n  - name: feed\n    origins: [%q]\n    fanout: {source: %q}\n", page, source)
+		return fmt.Sprintf("\n  - name: feed\n    origins: [%q]\n    fanout: {source: %q, backlog: %d}\n", page, source, parts*each)
 	}
 	source := lay(t, strings.TrimPrefix(b.url(), "ws://"))
 	address, interrupt := i.begin(t, w, route, "ws://"+source.address())
 	front := lay(t, address)
 
-	const parts, each, pause = 3, 60, 10 * time.Millisecond
 	troupes, clients := map[string]*troupe{}, map[string][]listener{}
 	for _, k := range everyKind() {
 		if k.name == "curl" || !have(t, k.name+" as client", k.tools) {
