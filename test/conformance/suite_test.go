@@ -27,7 +27,13 @@ func TestWebsocketsSuite(t *testing.T) {
 			continue // the suite has tests with TLS among the others
 		}
 		t.Run(transport.String(), func(t *testing.T) {
-			got := suiteOutcomes(t, folder, frontSuite(t, transport, filepath.Join(folder, "tests", "test_localhost.pem"))...)
+			ports := frontSuite(t, transport, filepath.Join(folder, "tests", "test_localhost.pem"))
+			got := suiteOutcomes(t, folder, ports...)
+			if stalled(got, base) {
+				again := suiteOutcomes(t, folder, ports...)
+				maps.DeleteFunc(again, func(name string, o testOutcome) bool { return o.Outcome != "passed" || !late(got[name]) })
+				maps.Copy(got, again)
+			}
 			if n := proxiedOf(got); n < fewestProxied {
 				t.Errorf("only %d tests went through the proxy", n)
 			}
@@ -114,6 +120,22 @@ func proxiedOf(outcomes map[string]testOutcome) (n int) {
 		}
 	}
 	return n
+}
+
+// stalled tells whether tests that pass without the proxy ran out of time with it.
+// Their clocks are of tenths of a second: on a busy machine some do now and
+// then, others each time. So they are played once more.
+func stalled(got, base map[string]testOutcome) bool {
+	for name, o := range got {
+		if late(o) && base[name].Outcome == "passed" && inSuite[name] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func late(o testOutcome) bool {
+	return o.Outcome != "passed" && strings.Contains(o.Why, "timed out")
 }
 
 // compareOutcomes fails the test for each of the suite's that does not end as
