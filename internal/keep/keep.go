@@ -92,10 +92,16 @@ func (s *State) store() *Store {
 // tidy lets go of a store that holds nothing.
 func (s *State) tidy() {
 	if h := s.Store; h != nil && h.Up == nil && h.Down == nil && h.Opening == nil && h.Tail == nil && len(h.Marks) == 0 && h.Big <= s.Proven {
-		*h = Store{Marks: h.Marks[:0]}
-		stores.Put(h)
-		s.Store = nil
+		s.giveBack()
 	}
+}
+
+// giveBack lends the store to the next who holds something.
+func (s *State) giveBack() {
+	h := s.Store
+	*h = Store{Marks: h.Marks[:0]}
+	stores.Put(h)
+	s.Store = nil
 }
 
 // Mark is a stretch of whole messages in a Tail, between two pings.

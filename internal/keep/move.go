@@ -83,8 +83,6 @@ func (s *State) Release(room Room) {
 	if h := s.Store; h != nil {
 		h.forgetTail(room)
 		room.Return(h.Opening)
-		*h = Store{Marks: h.Marks[:0]}
-		stores.Put(h)
-		s.Store = nil
+		s.giveBack()
 	}
 }

@@ -129,15 +129,21 @@ func (b *balanced) close() {
 
 // named gives the session that a request line names.
 func (b *balanced) named(line string) *session {
-	_, id, _ := strings.Cut(line, "/s/")
-	id, _, _ = strings.Cut(id, " ")
-	n, err := strconv.Atoi(id)
-	if err != nil {
+	n, ok := numberIn(line)
+	if !ok {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.sessions[n]
+}
+
+// numberIn reads the number of a session from a request line: GET /s/N.
+func numberIn(line string) (n int, ok bool) {
+	_, id, _ := strings.Cut(line, "/s/")
+	id, _, _ = strings.Cut(id, " ")
+	n, err := strconv.Atoi(id)
+	return n, err == nil
 }
 
 // pathOf gives a client's link its script.

@@ -170,10 +170,8 @@ func (b *keptRun) newTalk(id int, s script) *keptTalk {
 }
 
 func (b *keptRun) named(line string) *keptTalk {
-	_, id, _ := strings.Cut(line, "/s/")
-	id, _, _ = strings.Cut(id, " ")
-	n, err := strconv.Atoi(id)
-	if err != nil {
+	n, ok := numberIn(line)
+	if !ok {
 		return nil
 	}
 	b.mu.Lock()
