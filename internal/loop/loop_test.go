@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -301,6 +302,40 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	if _, err := io.ReadFull(other, p); err != nil {
 		t.Fatalf("the loop has died with it: %v", err)
 	}
+}
+
+// What the writer has written without the loop knowing it does not keep a
+// connection from ending in good order.
+func TestCloseBehindWhatThePeerHasRead(t *testing.T) {
+	transports(t, func(t *testing.T, g *Group) {
+		here, there := pair(t)
+		s := &scripted{}
+		l := attach(t, g, there, nil, s)
+		on(l, func(*Loop) {
+			s.conn.Write([]byte("last"))
+			if _, err := io.ReadFull(here, make([]byte, 4)); err != nil {
+				t.Errorf("what was written: %v", err)
+			}
+			s.conn.Close()
+		})
+		if n, err := here.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("behind it the peer wants FIN, got %d bytes, %v", n, err)
+		}
+	})
+}
+
+// A peer that reads nothing does not keep a connection from ending.
+func TestCloseOfAPeerThatDoesNotRead(t *testing.T) {
+	transports(t, func(t *testing.T, g *Group) {
+		here, there := pair(t)
+		s := &scripted{}
+		l := attach(t, g, there, nil, s)
+		on(l, func(*Loop) { s.conn.Write(make([]byte, 64<<20)) }) // bytes; more than sockets hold
+		on(l, func(*Loop) { s.conn.Close() })
+		if n, err := io.Copy(io.Discard, here); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection wants its end, got %d bytes and then nothing", n)
+		}
+	})
 }
 
 func TestStopClosesWhatIsOpen(t *testing.T) {

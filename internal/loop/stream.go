@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 )
 
 const (
@@ -14,6 +15,9 @@ const (
 	streamFull = 32 << 10 // output behind what is being written that makes a Conn Full
 	calm       = 16       // small reads until a reader's buffer shrinks
 )
+
+// past is a deadline that ends what is stuck.
+var past = time.Unix(1, 0)
 
 // stream carries a Conn on a net.Conn: a goroutine that reads when the loop
 // lets it, and one that writes what the loop hands it. Everything else is the
@@ -90,9 +94,12 @@ func (r *streamRead) Run(l *Loop) {
 // writeLoop carries out the loop's orders.
 func (s *stream) writeLoop() {
 	defer s.loop.group.wg.Done()
+	var err error
 	for o := range s.orders {
-		var err error
 		switch {
+		case o.close && err != nil:
+			s.reset()
+			continue
 		case o.close:
 			s.conn.Close()
 			continue
@@ -252,14 +259,18 @@ func (s *stream) fit() {
 	}
 }
 
-// close ends the connection in good order, unless the writer is stuck in it.
+// close ends the connection in good order, unless the writer is stuck in it: the
+// writer alone knows, what it has written may not have been posted yet.
 func (s *stream) close() {
-	if s.conn != nil && !s.busy && !s.ended {
-		s.orders <- order{close: true}
-		s.finish()
+	if s.conn == nil || s.ended {
+		s.abort()
 		return
 	}
-	s.abort()
+	if s.busy {
+		_ = s.conn.SetWriteDeadline(past)
+	}
+	s.orders <- order{close: true}
+	s.finish()
 }
 
 // abort ends the connection at once, with a reset where there can be one.
@@ -268,13 +279,18 @@ func (s *stream) abort() {
 		return
 	}
 	if s.conn != nil {
-		inner := s.inner()
-		if lc, ok := inner.(interface{ SetLinger(int) error }); ok {
-			_ = lc.SetLinger(0)
-		}
-		inner.Close()
+		s.reset()
 	}
 	s.finish()
+}
+
+// reset ends the connection below TLS, with a reset where there can be one.
+func (s *stream) reset() {
+	inner := s.inner()
+	if lc, ok := inner.(interface{ SetLinger(int) error }); ok {
+		_ = lc.SetLinger(0)
+	}
+	inner.Close()
 }
 
 // hangUp ends the connection without waiting for anything. What the writer has
