@@ -1,0 +1,2 @@
+// Package content reads of a JSON message what a proxy needs of it.
+package content
