@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -55,9 +56,15 @@ func (a *App) prepare(ctx context.Context, old *build, cfg *config.Config) (*bui
 	for _, rc := range cfg.Routes {
 		rt := &route{cfg: rc, old: old.route(rc)}
 		rt.inherit(a)
-		if rc.Fanout == nil {
+		switch {
+		case rc.Fanout != nil:
+			err = a.fanoutRoute(cfg, old.cfg, rt)
+		case rc.Scatter != nil:
+			err = errors.New("scatter is not in this version")
+		default:
 			a.balanceRoute(cfg, rt, update)
-		} else if err = a.fanoutRoute(cfg, old.cfg, rt); err != nil {
+		}
+		if err != nil {
 			next.discard()
 			return nil, nil, fmt.Errorf("route %s: %w", rc.Name, err)
 		}
@@ -70,9 +77,11 @@ func (a *App) prepare(ctx context.Context, old *build, cfg *config.Config) (*bui
 func pooled(cfg *config.Config) (pools []*config.Pool) {
 	seen := map[string]bool{}
 	for _, rc := range cfg.Routes {
-		if b := rc.Balance; b != nil && !seen[b.Pool] {
-			seen[b.Pool] = true
-			pools = append(pools, cfg.Pools[b.Pool])
+		for _, name := range rc.Pools() {
+			if !seen[name] {
+				seen[name] = true
+				pools = append(pools, cfg.Pools[name])
+			}
 		}
 	}
 	return pools
