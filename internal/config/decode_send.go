@@ -20,7 +20,11 @@ var (
 func (v value) send(r *routeDraft) keys {
 	s := &r.Scatter.Send
 	if !v.isMapping() {
-		parsed(&s.Kind, parseSendWord)(v)
+		if word, ok := v.scalar(allSend); ok {
+			kind, err := parseSendWord(word)
+			v.report(err)
+			s.Kind = kind
+		}
 		return nil
 	}
 	before := len(v.src.errs)

@@ -3,6 +3,7 @@ package rule
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +54,10 @@ func compile(text string) (cel.Program, error) {
 	if issues.Err() != nil {
 		return nil, worst(issues)
 	}
-	if t := tree.OutputType(); !t.IsExactType(cel.BoolType) {
+	switch t := tree.OutputType(); {
+	case t.IsExactType(cel.DynType):
+		return nil, &Error{1, 1, "gives what the message holds, and must give true or false; write == true behind it if that is meant"}
+	case !t.IsExactType(cel.BoolType):
 		return nil, &Error{1, 1, fmt.Sprintf("gives %s, and must give true or false", t)}
 	}
 	if err := literalPatterns(tree); err != nil {
@@ -69,6 +73,8 @@ func compile(text string) (cel.Program, error) {
 	return program, nil
 }
 
+var overload = regexp.MustCompile(`^found no matching overload for '(.+)' applied to '(.+)'$`)
+
 // worst is the first of the library's errors.
 func worst(issues *cel.Issues) *Error {
 	errs := issues.Errors()
@@ -76,7 +82,10 @@ func worst(issues *cel.Issues) *Error {
 		return cmp.Or(cmp.Compare(a.Location.Line(), b.Location.Line()), cmp.Compare(a.Location.Column(), b.Location.Column()))
 	})
 	what := plain(first.Message)
-	if strings.HasPrefix(what, "undeclared reference") {
+	if m := overload.FindStringSubmatch(what); m != nil {
+		what = fmt.Sprintf("%s does not take %s", strings.Trim(m[1], "_@"), m[2])
+	}
+	if strings.HasPrefix(what, "undeclared reference") && !strings.Contains(what, "did you mean") {
 		what += known
 	}
 	return &Error{max(1, first.Location.Line()), max(0, first.Location.Column()) + 1, what}
