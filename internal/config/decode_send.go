@@ -188,9 +188,15 @@ func (v value) within(text string, line, col int) (place, bool) {
 	at := v.place
 	switch n := v.node.(type) {
 	case *ast.LiteralNode:
+		written := strings.Split(n.Value.Token.Origin, "\n")
+		if n.Start.Value[0] != '|' || text != n.Value.Value || line > len(written) {
+			return place{}, false
+		}
+		blanks := len(written[line-1]) - len(strings.TrimLeft(written[line-1], " "))
+		own := strings.Split(text, "\n")[line-1]
 		at.line += line
-		at.col = n.Value.GetToken().Position.Column + col - 1
-		return at, strings.HasPrefix(n.Start.Value, "|") && text == n.Value.Value
+		at.col = blanks - (len(own) - len(strings.TrimLeft(own, " "))) + col
+		return at, true
 	case *ast.StringNode:
 		written := strings.TrimSpace(n.Token.Origin)
 		at.col += col - 1

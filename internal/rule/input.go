@@ -16,6 +16,7 @@ type Input struct {
 	Payload []byte
 	Binary  bool
 	Request *Request
+	Opaque  bool // the payload is not to be read as JSON: somebody else would read it in another way
 
 	msg ref.Val // the payload as JSON, once a rule has asked for it
 }
@@ -61,7 +62,7 @@ func (v *variables) ResolveName(name string) (any, bool) {
 // message reads the payload as JSON, once.
 func (v *variables) message() ref.Val {
 	if v.msg == nil {
-		v.msg = read(v.Payload, v.Binary)
+		v.msg = read(v.Payload, v.Binary, v.Opaque)
 	}
 	return v.msg
 }

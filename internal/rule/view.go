@@ -13,10 +13,12 @@ import (
 
 // read gives a payload as a value of the language. It is judged as a whole, and
 // its parts are read when a rule asks for them.
-func read(payload []byte, binary bool) ref.Val {
+func read(payload []byte, binary, opaque bool) ref.Val {
 	switch {
 	case binary:
 		return types.NewErr("the message is binary, not JSON")
+	case opaque:
+		return types.NewErr("the message is not JSON that is read in one way only")
 	case tooDeep(payload) || !gjson.ValidBytes(payload):
 		return types.NewErr("the message is not JSON")
 	}
