@@ -28,6 +28,7 @@ type Entry struct {
 	answered bool // the client has its answer, and
 	over     bool // gets no other
 	hedged   bool // its second copy is out, or it is to have none
+	pinned   bool // it counts in the pin of its key
 
 	next, prev *Entry // of its list
 	chain      *Entry // of its place in the index, oldest first
@@ -145,6 +146,7 @@ func (e *Entry) clear() {
 type list struct {
 	first, last *Entry
 	n           int
+	bytes       int // of all
 }
 
 func (l *list) add(e *Entry) {
@@ -156,6 +158,7 @@ func (l *list) add(e *Entry) {
 	}
 	l.last = e
 	l.n++
+	l.bytes += e.size()
 }
 
 func (l *list) remove(e *Entry) {
@@ -171,4 +174,5 @@ func (l *list) remove(e *Entry) {
 	}
 	e.next, e.prev = nil, nil
 	l.n--
+	l.bytes -= e.size()
 }

@@ -45,6 +45,10 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 		s.toClient(op, frame, payload)
 	case gather.Late:
 		s.route.Observe.Scattered(s.route.Name, eventLate)
+	case gather.NoRoom:
+		if s.route.Observe.Scattered(s.route.Name, eventNoRoom); e != nil {
+			s.collected(e)
+		}
 	case gather.Whole:
 		s.collected(e)
 	case gather.Unknown:
