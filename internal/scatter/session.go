@@ -46,7 +46,7 @@ type session struct {
 	saved      handshake.Saved
 	book       gather.Book
 	begun      *beginning // what only the opening needs; nil afterwards
-	parked     *parked    // a message that can't go anywhere yet; nil: none
+	parked     *mail      // a message that can't go anywhere yet; nil: none
 	shunned    []shunned
 	timer      loop.Timer
 	next, prev *session      // the loop's sessions
@@ -80,12 +80,6 @@ type shunned struct {
 
 // shunFor is how long.
 const shunFor = time.Second
-
-// parked is a client's message that waits for a leg.
-type parked struct {
-	op      ws.Opcode
-	payload []byte
-}
 
 func (s *session) loop() *loop.Loop   { return s.client.conn.Loop() }
 func (s *session) now() time.Duration { return s.loop().Now() }
@@ -195,7 +189,7 @@ func (s *session) clogged() bool {
 func (s *session) unclog() {
 	if p := s.parked; p != nil && s.phase <= parting {
 		s.parked = nil
-		s.forward(p.op, nil, p.payload)
+		s.deliver(p)
 	}
 	if s.client.conn.Paused() && s.phase == open && !s.clogged() {
 		s.client.conn.Resume()
