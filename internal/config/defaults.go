@@ -85,7 +85,7 @@ func defaultScatter() *Scatter {
 		Buffer:    256 << 10,
 		Inspect:   1 << 20,
 		Compress:  true,
-		Failover:  Failover{Client: "close", Spread: 2 * time.Second, Codes: []uint16{1001, 1012}},
+		Failover:  Failover{Client: "close", Spread: 2 * time.Second, Codes: []uint16{1001, 1011, 1012, 1013}},
 	}
 }
 

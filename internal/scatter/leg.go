@@ -50,6 +50,7 @@ type item struct {
 	frame []byte
 	entry *gather.Entry // nil: it has no id
 	seq   uint64        // of entry: that may be another message's by now
+	key   uint64        // as in mail
 	to    *destination
 	tries int
 }
@@ -84,7 +85,7 @@ func (s *session) openLeg(to *upstream.Balancer, inst *upstream.Instance) (*leg,
 		return nil, errLegs
 	}
 	pick := to.For("", "")
-	_, err := pick.This(inst, nil)
+	err := pick.Take(inst)
 	if err != nil && err != upstream.ErrBusy {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (g *leg) ask() {
 
 // askAgain asks an instance that had no room for a handshake.
 func (g *leg) askAgain(now time.Duration) {
-	_, err := g.pick.This(g.inst, nil)
+	err := g.pick.Take(g.inst)
 	switch {
 	case err == upstream.ErrBusy && now < g.answer:
 		g.until = now + busyEvery
@@ -228,6 +229,7 @@ func (g *leg) stands() {
 		}
 	}
 	g.flush()
+	s.unclog()
 }
 
 // send has a message go to the instance, as soon as that takes it.
@@ -294,6 +296,7 @@ func (g *leg) EOF(c *loop.Conn) {
 	s := g.session
 	switch {
 	case s == nil:
+		c.Loop().Disarm(&g.timer)
 		g.conn.Close()
 	case g.stage == asking && s.phase == opening:
 		if p := c.Kept(); len(p) > 0 {

@@ -109,6 +109,7 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 
 // EOF is the client's last byte.
 func (s *session) EOF(*loop.Conn) {
+	s.client.gotEOF = true
 	switch {
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
@@ -146,6 +147,10 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
+	if s.phase == closing && s.client.gotEOF {
+		s.finish()
+		return
+	}
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
@@ -153,9 +158,13 @@ func (s *session) Drained(*loop.Conn) {
 	}
 }
 
-// begins judges whether the client's next message is taken now.
+// begins judges whether the client's next message is taken now. Once the client is
+// to be told the end, its messages are passed over: its close is behind them.
 func (s *session) begins(uint64) verdict {
-	if s.phase != open || s.clogged() {
+	switch {
+	case s.phase >= lost:
+		return pass
+	case s.phase != open || s.clogged():
 		return wait
 	}
 	limits := &s.route.Limits
@@ -200,18 +209,25 @@ func (s *session) unclog() {
 	}
 }
 
+// mayPing takes a token for a client's ping.
+func (s *session) mayPing() bool {
+	most := s.route.Limits.PingsPerSecond
+	if most == 0 {
+		return true
+	}
+	ready, _ := s.pings.Take(s.now(), float64(most), most)
+	return ready
+}
+
 // control treats a control frame of the client's. Pings and pongs are between two
 // neighbours here: there is no one instance to pass them to.
 func (s *session) control(op ws.Opcode, payload []byte) error {
 	switch op {
 	case ws.Ping:
-		most := s.route.Limits.PingsPerSecond
-		if ready := true; most > 0 {
-			if ready, _ = s.pings.Take(s.now(), float64(most), most); !ready {
-				s.client.deaf = true
-				s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
-				return nil
-			}
+		if !s.mayPing() {
+			s.client.deaf = true
+			s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
+			return nil
 		}
 		s.client.pinged(payload)
 	case ws.Pong:
