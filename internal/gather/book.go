@@ -186,8 +186,13 @@ func (b *Book) Answered(leg uint32, hash uint64, id, payload []byte) (Outcome, *
 			return Late, nil
 		}
 	case b.Rules.Policy == Collect:
-		a.reply = append(a.reply, payload...)
-		if b.bytes += len(payload); e.awaited() {
+		if b.bytes+len(payload) <= b.Rules.Bytes {
+			a.reply = append(a.reply, payload...)
+			b.bytes += len(payload)
+		} else {
+			a.state = missing // there is no room for it
+		}
+		if e.awaited() {
 			return Held, nil
 		}
 		return Whole, e

@@ -93,8 +93,8 @@ func (e *Entry) Asks(leg uint32) bool {
 
 // AppendCollected appends the one answer that is made of all: the id, the
 // answers as they came, in the order in which the legs were asked, and the names
-// of the instances that gave none.
-func (e *Entry) AppendCollected(b []byte) []byte {
+// of the instances that gave none; partial tells that there are some.
+func (e *Entry) AppendCollected(b []byte) (all []byte, partial bool) {
 	b = append(b, `{"id":`...)
 	b = append(b, e.Raw...)
 	b = append(b, `,"replies":[`...)
@@ -118,7 +118,7 @@ func (e *Entry) AppendCollected(b []byte) []byte {
 			b = append(b, name...)
 		}
 	}
-	return append(b, `]}`...)
+	return append(b, `]}`...), n > 0
 }
 
 // size is what the entry counts towards the bound of bytes.

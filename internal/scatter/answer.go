@@ -59,7 +59,10 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 // collected gives the client what was collected for a message.
 func (s *session) collected(e *gather.Entry) {
 	r := s.room()
-	r.answer = e.AppendCollected(r.answer[:0])
+	var partial bool
+	if r.answer, partial = e.AppendCollected(r.answer[:0]); partial {
+		s.route.Observe.Scattered(s.route.Name, eventPartial)
+	}
 	s.book.Settle(e)
 	s.toClient(ws.Text, nil, r.answer)
 }
@@ -108,11 +111,11 @@ func (s *session) tell(id []byte, reason, instance string) {
 
 // unanswered tells the client that a message gets no answer.
 func (s *session) unanswered(e *gather.Entry, event, reason string) {
-	s.route.Observe.Scattered(s.route.Name, event)
 	if s.route.book.Policy == gather.Collect {
 		s.collected(e)
 		return
 	}
+	s.route.Observe.Scattered(s.route.Name, event)
 	raw := append([]byte(nil), e.Raw...)
 	_, instance := e.Asked()
 	s.book.Settle(e)
@@ -122,8 +125,6 @@ func (s *session) unanswered(e *gather.Entry, event, reason string) {
 // expired is a message whose answers did not come in time.
 func (s *session) expired(e *gather.Entry) {
 	switch {
-	case s.route.book.Policy == gather.Collect:
-		s.unanswered(e, eventPartial, "")
 	case e.Orphaned():
 		s.unanswered(e, eventNowhere, "no instance could be asked in time")
 	default:

@@ -91,7 +91,7 @@ func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 		}
 		switch {
 		case s.route.book.Policy == gather.Collect:
-			s.unanswered(e, eventPartial, reason)
+			s.collected(e)
 		case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
 		case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
 			s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up

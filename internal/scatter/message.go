@@ -78,6 +78,9 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 		return
 	}
 	s.address(&m)
+	if s.retry != 0 && s.parked == nil {
+		s.sendAgain() // older ones come first
+	}
 	var g *leg
 	if !m.to.all {
 		var err error
