@@ -190,6 +190,7 @@ var (
 	descBytes     = desc("bytes_total", "Bytes of frames relayed, headers included.", "route", "direction")
 	descUp        = desc("upstream_up", "Whether an instance takes new sessions.", "pool", "upstream")
 	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
+	descAwaiting  = desc("upstream_awaiting", "Messages that an instance has yet to answer, where a route pairs answers with messages.", "pool", "upstream")
 	descAsking    = desc("upstream_handshakes", "Handshakes with an instance that are under way.", "pool", "upstream")
 	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
 	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
@@ -205,7 +206,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAsking, descRTT, descLoad,
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAwaiting, descAsking, descRTT, descLoad,
 		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
 		c <- d
 	}
@@ -240,6 +241,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 			}
 			gauge(descUp, up, p.Name(), v.Name)
 			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)
+			gauge(descAwaiting, float64(v.Load.Awaiting), p.Name(), v.Name)
 			gauge(descAsking, float64(v.Handshakes), p.Name(), v.Name)
 			gauge(descRTT, v.Load.RTT/1e3, p.Name(), v.Name)
 			gauge(descLoad, v.Load.Score, p.Name(), v.Name)
