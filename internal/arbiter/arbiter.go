@@ -56,6 +56,7 @@ type Counts struct {
 type Out struct {
 	Messages []Message // to be passed on, in this order
 	Gaps     []Gap     // numbers that are not waited for any more
+	Anew     bool      // the lines have begun another numbering
 }
 
 // Gap is a stretch of numbers that no line has delivered.
@@ -169,6 +170,7 @@ func (a *Arbiter) Deadline() (at time.Duration) {
 
 func (a *Arbiter) reset() {
 	clear(a.out.Messages)
+	a.out.Anew = false
 	a.out.Messages, a.out.Gaps = a.out.Messages[:0], a.out.Gaps[:0]
 }
 

@@ -18,7 +18,6 @@ type desk struct {
 	a     Arbiter
 	lines map[string]*Line
 	now   time.Duration
-	all   string // what has been passed on
 }
 
 func newDesk(t testing.TB, names ...string) *desk {
@@ -31,9 +30,13 @@ func newDesk(t testing.TB, names ...string) *desk {
 	return d
 }
 
-// told gives what a call led to: numbers, and gaps in brackets.
+// told gives what a call led to: numbers, and gaps in brackets,
+// behind a new beginning if it is one.
 func (d *desk) told(out *Out) string {
 	var said []string
+	if out.Anew {
+		said = append(said, "anew")
+	}
 	for _, g := range out.Gaps {
 		said = append(said, fmt.Sprintf("[%d+%d]", g.First, g.Count))
 	}
@@ -173,7 +176,7 @@ func TestTheStreamFollowsARestartOfAll(t *testing.T) {
 	d.says("and one number more", "a", "1002", 1002)
 	d.says("on both", "b", "", 1002)
 	d.says("one begins anew: it is kept", "a", "", 1, 2)
-	d.says("until the other has, too", "b", "1 2", 1)
+	d.says("until the other has, too", "b", "anew 1 2", 1)
 	d.says("and all goes on in order", "b", "3", 2, 3)
 	d.says("with gaps", "a", "", 5)
 	d.says("and fills", "b", "4 5", 4)
@@ -191,7 +194,7 @@ func TestOneLineThatRestartsAloneIsNotFollowed(t *testing.T) {
 	d.says("while the other goes on", "b", "1003", 1003)
 	d.counts("and counted", "a", Counts{Won: 2, Old: 2})
 	d.says("it is still elsewhere", "a", "", 3)
-	d.dies("until it is the only one", "b", "3")
+	d.dies("until it is the only one", "b", "anew 3")
 	d.says("which the stream follows", "a", "4", 4)
 }
 
@@ -202,7 +205,7 @@ func TestARestartBesideASilentLineIsFollowed(t *testing.T) {
 	d.passes("after a while", 2*window, "")
 	d.says("one begins anew, the other says nothing", "a", "", 1, 2)
 	d.passes("it is kept for the window", window-1, "")
-	d.passes("and no longer", 1, "1 2")
+	d.passes("and no longer", 1, "anew 1 2")
 }
 
 func TestARestartAfterAnOutageIsFollowed(t *testing.T) {
@@ -212,7 +215,7 @@ func TestARestartAfterAnOutageIsFollowed(t *testing.T) {
 	d.passes("and nothing comes of it", 2*window, "")
 	d.a.Back(d.lines["a"])
 	d.says("what it says now may be the past", "a", "", 1, 2)
-	d.passes("but it does not come to an end", window, "1 2")
+	d.passes("but it does not come to an end", window, "anew 1 2")
 	d.says("and is followed", "a", "3", 3)
 }
 

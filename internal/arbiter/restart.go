@@ -114,7 +114,7 @@ func (a *Arbiter) takeOver(now time.Duration) {
 		a.release()
 	}
 	list := a.other.list
-	a.other = other{}
+	a.other, a.out.Anew = other{}, true
 	a.begin(slices.MinFunc(list, func(x, y item) int { return cmp.Compare(x.n, y.n) }).n, now)
 	for _, l := range a.lines {
 		*l = Line{Counts: l.Counts, up: l.up, behind: l.behind}

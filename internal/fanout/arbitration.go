@@ -124,6 +124,9 @@ func (s *Stream) pass(out *arbiter.Out) {
 		r.Observe.Lost(r.Name, lostMissing, g.Count)
 		r.Complain.Warn("messages are missing that no source has delivered", "route", r.Name, "stream", s.target.String(), "from", g.First, "missing", g.Count)
 	}
+	if out.Anew {
+		r.Complain.Warn("the sources count anew, and the stream goes on with their new numbers", "route", r.Name, "stream", s.target.String())
+	}
 	for _, m := range out.Messages {
 		var room [ws.MaxHeader]byte
 		s.append(ws.AppendHeader(room[:0], ws.Header{Fin: true, Opcode: m.Op, Length: uint64(len(m.Payload))}), m.Payload)

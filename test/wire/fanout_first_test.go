@@ -1,9 +1,13 @@
 package wire_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"reflect"
 	"testing"
 
+	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/testkit"
 )
 
@@ -138,4 +142,97 @@ func TestFanoutFirstByStream(t *testing.T) {
 			f.WantMetric(t, "what all streams say is counted together", `sluice_fanout_source_messages_total{result="won",route="r",source="`+name(f.b)+`"}`, float64(3+3*k))
 		}
 	})
+}
+
+// Another window holds at once; another key is another arbitration, for who comes
+// from then on.
+func TestFanoutFirstReload(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startLines(t, tr, testkit.Feed{Fanout: "arbitration: first, dedupe: {key: seq, window: 1h}"})
+		client, a, b := f.open()
+		says(a, 1, 2, nil)
+		says(b, 1, 2, nil)
+		says(a, 3, 4, nil)
+		settled(a, b)
+		wantSeq(client, 1, 2)
+		next := f.base
+		next.Fanout = "arbitration: first, dedupe: {key: seq, window: 20ms}"
+		f.Reload(t, next.String())
+		client.Want("what waits for a gap waits no longer than the new window", seq(3))
+		next.Fanout = "arbitration: merge"
+		f.Reload(t, next.String())
+		second := f.Dial(t)
+		second.SendString(testkit.Upgrade("/"))
+		a2 := f.a.Connect(t, "who comes now gets a stream of its own")
+		b2 := f.b.Connect(t, "of the same sources")
+		second.WantUpgraded("and is let in")
+		for _, leg := range []*testkit.Peer{a2, b2} {
+			leg.Send(seq(9))
+			second.Want("in which nothing is dropped", seq(9))
+		}
+		says(a, 4, 5, nil)
+		says(b, 3, 5, nil)
+		client.Want("who was there keeps the old one", seq(4))
+	})
+}
+
+// The offsets are the stream's own: they go on while any source is there.
+func TestFanoutFirstEpochs(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startLines(t, tr, testkit.Feed{Fanout: "arbitration: first, dedupe: {key: seq}"})
+		_, a, b := f.open()
+		at := func() (epoch, n string) {
+			client, answer := f.join("/")
+			client.Close()
+			return offset(t, answer)
+		}
+		epoch, _ := at()
+		says(a, 1, 3, nil)
+		settled(a)
+		a.Reset()
+		f.wantConnected("a line is lost", f.a, 0)
+		a = f.a.Connect(t, "and comes again")
+		settled(a)
+		if e, n := at(); e != epoch || n != "2" {
+			t.Errorf("one that stays keeps the epoch: got %s-%s, want %s-2", e, n, epoch)
+		}
+		b.Reset()
+		f.wantConnected("both are lost", f.b, 0)
+		a.Reset()
+		f.WantMetric(t, "both are lost", `sluice_fanout_source_up{route="r"}`, 0)
+		b = f.b.Connect(t, "one comes again")
+		settled(b)
+		if e, n := at(); e == epoch || n != "0" {
+			t.Errorf("what was said to nobody is missing, so another epoch begins: got %s-%s", e, n)
+		}
+	})
+}
+
+// The API shows a stream's sources.
+func TestFanoutFirstInTheAPI(t *testing.T) {
+	f := startLines(t, testkit.Raw, testkit.Feed{Fanout: "arbitration: first, dedupe: {key: seq}"})
+	client, a, b := f.open()
+	says(a, 1, 4, nil)
+	wantSeq(client, 1, 4)
+	says(b, 1, 3, nil)
+	settled(a, b)
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get("http://" + f.AdminAddress().String() + "/api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var got struct {
+		Routes []struct{ Streams []fanout.View }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := []fanout.SourceView{
+		{Name: name(f.a), URL: f.a.URL(), Up: true, Messages: map[string]uint64{"won": 3, "late": 0, "filled": 0, "old": 0, "missing": 0}},
+		{Name: name(f.b), URL: f.b.URL(), Up: true, Messages: map[string]uint64{"won": 0, "late": 2, "filled": 0, "old": 0, "missing": 0}},
+	}
+	if s := got.Routes[0].Streams[0].Sources; !reflect.DeepEqual(s, want) {
+		t.Errorf("the sources are %+v, want %+v", s, want)
+	}
 }
