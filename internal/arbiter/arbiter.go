@@ -188,7 +188,7 @@ func (a *Arbiter) settle(now time.Duration) {
 	if a.takesOver(now) {
 		a.takeOver(now)
 	}
-	a.other.forget(now - a.Rules.Window)
+	a.other.forget(a.alive - a.Rules.Window)
 	w := &a.waiting
 	for len(w.list) > 0 {
 		switch {

@@ -96,6 +96,7 @@ func (a *Arbiter) place(l *Line, n int64, m Message, now time.Duration) {
 		l.Won++
 		a.emit(m)
 		a.next++
+		a.release()
 	default:
 		at, found := a.waiting.find(n)
 		if found {

@@ -57,8 +57,12 @@ func (j *journal) check() {
 	if a.waiting.size > a.Rules.Bytes || a.other.size > a.Rules.Bytes || len(a.gaps) > 2*mostSpans || len(a.marks) > marksKept+2 {
 		j.t.Fatalf("too much is kept: %d and %d bytes, %d gaps, %d marks", a.waiting.size, a.other.size, len(a.gaps), len(a.marks))
 	}
-	size := int64(0)
+	size, least := int64(0), a.next+1
 	for _, i := range a.waiting.list {
+		if i.n < least {
+			j.t.Fatalf("%d is held, after %d", i.n, least-1)
+		}
+		least = i.n + 1
 		if size += i.size(); i.at <= j.now-a.Rules.Window {
 			j.t.Fatalf("number %d has waited since %v, now is %v", i.n, i.at, j.now)
 		}
@@ -220,4 +224,64 @@ func wantOnce(t *rapid.T, got []int64) {
 	if len(slices.Compact(sorted)) != len(got) {
 		t.Fatalf("a number was passed on twice: %v", got)
 	}
+}
+
+// TestRestarts: lines that begin anew, one after the other, each within its
+// connection or by another one: nothing of either numbering is lost or doubled.
+func TestRestarts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const window, step = time.Second, 10 * time.Millisecond
+		a := &Arbiter{Rules: Rules{Window: window, Bytes: 1 << 20}}
+		j := &journal{t: t, a: a, now: time.Hour}
+		count := rapid.IntRange(1, 3).Draw(t, "lines")
+		reconnect := rapid.Bool().Draw(t, "by another connection")
+		drops := count > 1 && rapid.Bool().Draw(t, "dropping some")
+		const was, is = 150, 100 // numbers of the old numbering and the new one
+		var list []shipment
+		for i := range count {
+			a.Back(a.Line())
+			lag := time.Duration(rapid.IntRange(0, 60).Draw(t, "lag")) * 7 * time.Millisecond
+			for n := range was + is {
+				s := shipment{10_000 + int64(n), time.Duration(n)*step + lag, i}
+				if n >= was {
+					s.n = int64(n - was)
+				}
+				if !drops || n%7 != i || n < 7 {
+					list = append(list, s)
+				}
+			}
+		}
+		slices.SortStableFunc(list, func(x, y shipment) int { return int((x.at - y.at) / time.Microsecond) })
+		anew := make([]bool, count)
+		numbers := map[uint64]int64{}
+		for _, s := range list {
+			j.now = time.Hour + s.at
+			l := a.lines[s.line]
+			if reconnect && s.n < 10_000 && !anew[s.line] {
+				anew[s.line] = true
+				j.take(a.Lost(l, j.now))
+				a.Back(l)
+			}
+			j.take(a.Tick(j.now))
+			numbers[j.arrivals+1] = s.n
+			j.arrive(l, s.n)
+		}
+		for range 2 {
+			j.now += window
+			j.take(a.Tick(j.now))
+		}
+		var got, want []int64
+		for _, which := range j.passed {
+			got = append(got, numbers[which])
+		}
+		for n := range int64(was) {
+			want = append(want, 10_000+n)
+		}
+		for n := range int64(is) {
+			want = append(want, n)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("passed on were %v", got)
+		}
+	})
 }

@@ -15,8 +15,9 @@ import (
 //   - else when no line has gone on in the present one for the window.
 //
 // A line that comes to a remembered number is back: it repeated the past, and
-// what was kept of it is dropped, but for what had been missing. What is kept for
-// longer than the window, or over the bytes, is dropped, and counted as old.
+// what was kept of it is dropped, but for what had been missing. What the present
+// numbering has gone on behind for the window, and what is over the bytes, is
+// dropped, and counted as old.
 
 // other is what lines that are away have said, as it came.
 type other struct {
