@@ -113,7 +113,8 @@ func (a *Arbiter) Lost(l *Line, now time.Duration) *Out {
 	return a.Tick(now)
 }
 
-// Number takes the message of a line whose number is n.
+// Number takes the message of a line whose number is n, less than the largest
+// that there is.
 //
 // Fast path: the next number is passed on as it lies.
 func (a *Arbiter) Number(l *Line, n int64, m Message, now time.Duration) *Out {

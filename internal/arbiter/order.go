@@ -2,7 +2,6 @@ package arbiter
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"sort"
 	"time"
@@ -92,7 +91,7 @@ func (a *Arbiter) place(l *Line, n int64, m Message, now time.Duration) {
 	case n < a.next:
 		l.Late++
 		return
-	case n == a.next && n < math.MaxInt64:
+	case n == a.next:
 		l.Won++
 		a.emit(m)
 		a.next++

@@ -85,7 +85,7 @@ func TestFannedNamesTheFlag(t *testing.T) {
 	}{
 		{QuickFanout{}, "needs at least one source; write wss://HOST/"},
 		{QuickFanout{Sources: []string{"ws://a", "http://b:1?token=x"}}, `argument 2: "http://b:1" is not a WebSocket URL; write ws://b:1`},
-		{QuickFanout{Sources: []string{"ws://a?x", "ws://A:80/?x"}}, "argument 2: ws://a:80/ is listed twice (first: argument 1). Sources are tried in turn, over and over"},
+		{QuickFanout{Sources: []string{"ws://a?x", "ws://A:80/?x"}}, "argument 2: ws://a:80/ is listed twice (first: argument 1). One is tried over and over, or connected all the time"},
 		{QuickFanout{Sources: src, Arbitration: "all"}, `--arbitration: "all" is not standby, merge, first or first:KEY`},
 		{QuickFanout{Sources: src, Arbitration: "merge:seq"}, `--arbitration: "merge:seq" is not standby, merge, first or first:KEY`},
 		{QuickFanout{Sources: src, Arbitration: "first:"}, `--arbitration: "first:" is not complete; write first:KEY, the JSON path of what a message is known by, or first`},

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"strconv"
 
@@ -99,7 +100,7 @@ func (s *source) merge(op ws.Opcode, head, payload []byte) {
 func (s *Stream) identify(op ws.Opcode, payload []byte) (n int64, sum arbiter.Sum, numbered bool) {
 	if key := s.route().Fanout.Dedupe.Key; key != "" && op == ws.Text {
 		if v := gjson.GetBytes(payload, key); v.Exists() && v.Type != gjson.Null {
-			if n, err := strconv.ParseInt(v.Raw, 10, 64); err == nil && v.Type == gjson.Number {
+			if n, err := strconv.ParseInt(v.Raw, 10, 64); err == nil && v.Type == gjson.Number && n < math.MaxInt64 {
 				return n, sum, true
 			}
 			sum = s.sum([]byte(v.Raw))
