@@ -55,12 +55,13 @@ type benchEcho struct {
 	Size        int           `help:"Bytes of a message; at least 8." default:"100"`
 	Warmup      time.Duration `help:"Not measured." default:"1s"`
 	Text        bool          `help:"Send text, not binary."`
+	Keys        int           `help:"Send JSON that has a member key of so many values, and a member id, for proxies that route by one."`
 }
 
 // Run measures echoes.
 func (b *benchEcho) Run(ctx context.Context) error {
 	return b.print(bench.Echo(ctx, bench.EchoOptions{
-		Options: b.options(b.Connections), Inflight: b.Inflight, Size: b.Size, Warmup: b.Warmup, Text: b.Text,
+		Options: b.options(b.Connections), Inflight: b.Inflight, Size: b.Size, Warmup: b.Warmup, Text: b.Text, Keys: b.Keys,
 	}))
 }
 

@@ -33,11 +33,13 @@ const about = `A WebSocket proxy that understands messages.
   sluice demo                                   see it work, with nothing else installed
   sluice balance ws://a:9000 ws://b:9000        spread sessions over two servers
   sluice fanout wss://feed.example.com/         one connection to it, any number of clients
+  sluice scatter ws://a:9000 ws://b:9000        each message to the instance it belongs to
   sluice run -c sluice.yaml                     everything, from a file`
 
 type cli struct {
 	Balance balanceCmd `cmd:"" help:"Spread sessions over instances of a WebSocket server."`
 	Fanout  fanoutCmd  `cmd:"" help:"Hand the stream of one WebSocket source to any number of clients."`
+	Scatter scatterCmd `cmd:"" help:"Send each message of a session to the instance it belongs to, and gather the answers."`
 	Run     runCmd     `cmd:"" help:"Run what a configuration file says."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file; errors name line and column."`
 	Demo    demoCmd    `cmd:"" help:"Show the main job in one process: servers, proxy and a page to watch."`

@@ -87,7 +87,7 @@ func (c *checkCmd) Run() error {
 type face struct {
 	Listen      []string      `help:"Where clients connect: host:port, or unix:PATH. May be given more than once." default:"localhost:8080"`
 	Admin       string        `help:"Where metrics, health and the API are; off for nowhere." default:"localhost:9090"`
-	Origins     []string      `name:"origin" help:"Allow browsers from these origins: self, https://example.com, or * for any. Not given: balance leaves it to the instance, fanout allows self." placeholder:"ORIGIN"`
+	Origins     []string      `name:"origin" help:"Allow browsers from these origins: self, https://example.com, or * for any. Not given: balance and scatter leave it to the instance, fanout allows self." placeholder:"ORIGIN"`
 	TLSCert     string        `help:"Certificate chain for the listeners, PEM; read again when it changes." placeholder:"FILE"`
 	TLSKey      string        `help:"Its key, PEM." placeholder:"FILE"`
 	LogLevel    string        `help:"debug, info, warn or error." default:"info"`
@@ -143,6 +143,27 @@ func (c *fanoutCmd) Run(ctx context.Context) error {
 	cfg, err := config.Fanned(config.QuickFanout{
 		QuickServer: c.quick(), Sources: c.Sources, Arbitration: c.Arbitration, Subscribe: c.Subscribe, StreamBy: c.StreamBy, Backlog: c.Backlog,
 		Greeting: c.Greeting, ClientMessages: c.ClientMessages, Slow: c.Slow, FlushInterval: c.FlushInterval,
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, c.transport)
+}
+
+type scatterCmd struct {
+	Upstreams  []string       `arg:"" name:"url" help:"The instances: ws://host:port, wss://host, or unix:PATH. A name stands for all its addresses."`
+	Send       string         `help:"Where a message goes: least_load, round_robin, all, or hash:PATH, PATH being the JSON path of its key." default:"least_load"`
+	Gather     string         `help:"How answers come back: interleave (as they come), first (of several), or collect (all in one)." default:"interleave"`
+	ID         string         `help:"The JSON path of what pairs answers with messages. Needed for first and collect." placeholder:"PATH"`
+	Timeout    *time.Duration `help:"How long the answers to a message with an id are awaited; 0 for ever. Not given: 2s." placeholder:"DURATION"`
+	HedgeAfter *time.Duration `help:"With first: a second instance is asked when the first has not answered for so long. Not given: both at once." placeholder:"DURATION"`
+	face
+}
+
+// Run scatters messages over the instances given.
+func (c *scatterCmd) Run(ctx context.Context) error {
+	cfg, err := config.Scattered(config.QuickScatter{
+		QuickServer: c.quick(), Upstreams: c.Upstreams, Send: c.Send, Gather: c.Gather, ID: c.ID, Timeout: c.Timeout, HedgeAfter: c.HedgeAfter,
 	})
 	if err != nil {
 		return err

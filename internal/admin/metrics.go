@@ -52,6 +52,7 @@ type Metrics struct {
 	failovers  *prometheus.CounterVec
 	moves      *prometheus.CounterVec
 	unproven   *prometheus.CounterVec
+	scattered  *prometheus.CounterVec
 	lost       *prometheus.CounterVec
 	sources    *prometheus.CounterVec
 	delivery   prometheus.Histogram
@@ -89,6 +90,8 @@ func NewMetrics() *Metrics {
 	m.delivery = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_fanout_delivery_seconds",
 		Help:    "From a message's arrival to its last write to a loop's subscribers, those apart whose sockets were full.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}})
+	m.scattered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_scatter_events_total",
+		Help: "Messages of the scatter mode to which something out of the ordinary happened, by event."}, []string{"route", "event"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_config_reloads_total",
 		Help: "Times that the configuration was read again, by result: ok or failed."}, []string{"result"})
 	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_successful",
@@ -96,7 +99,7 @@ func NewMetrics() *Metrics {
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("failed")
 	m.reloaded.Set(1)
-	m.registry.MustRegister(m.reloads, m.reloaded, m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.moves, m.unproven, m.lost, m.sources, m.delivery,
+	m.registry.MustRegister(m.reloads, m.reloaded, m.handshakes, m.seconds, m.closes, m.dialErrors, m.failovers, m.moves, m.unproven, m.scattered, m.lost, m.sources, m.delivery,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -155,6 +158,11 @@ func (m *Metrics) Moved(route, reason string) { m.moves.WithLabelValues(route, r
 // Unproven counts messages. It implements relay.Observer.
 func (m *Metrics) Unproven(route, what string, messages uint64) {
 	m.unproven.WithLabelValues(route, what).Add(float64(messages))
+}
+
+// Scattered counts a message. It implements scatter.Observer.
+func (m *Metrics) Scattered(route, event string) {
+	m.scattered.WithLabelValues(route, event).Inc()
 }
 
 // Lost counts messages. It implements fanout.Observer.

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/scatter"
 	"github.com/sluice-proxy/sluice/internal/server"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
@@ -49,6 +50,7 @@ type App struct {
 	metrics   *admin.Metrics
 	group     *loop.Group
 	relay     *relay.Relay
+	scatter   *scatter.Scatter
 	fanout    *fanout.Fanout
 	set       *upstream.Set
 	server    *server.Server
@@ -107,10 +109,11 @@ func (a *App) panicked(v any, stack []byte) {
 // build makes all parts, from the inside to the outside.
 func (a *App) build(ctx context.Context, cfg *config.Config) error {
 	a.relay = relay.New(a.group)
+	a.scatter = scatter.New(a.group)
 	a.fanout = fanout.New(a.group)
 	a.set = upstream.NewSet(len(a.group.Loops()), a.log, (*watcher)(a))
 	a.server = server.New(server.Config{
-		Group: a.group, Relay: a.relay, Fanout: a.fanout, Log: a.log, Observe: a.metrics,
+		Group: a.group, Relay: a.relay, Scatter: a.scatter, Fanout: a.fanout, Log: a.log, Observe: a.metrics,
 		Limits: cfg.Limits, Trusted: cfg.TrustedProxies, Listens: len(cfg.Listen),
 	})
 	nothing := &build{cfg: &config.Config{}}
@@ -287,12 +290,17 @@ func (a *App) LogDrops() uint64 { return a.lines.drops.Load() }
 // moment of silence.
 const downDeadline = 5 * time.Second
 
+// leaveSpread is over how long sessions stop sending messages to an instance that
+// is to be left: they open legs elsewhere.
+const leaveSpread = time.Second
+
 // watcher moves sessions when instances change.
 type watcher App
 
 // InstanceDown implements upstream.Observer.
 func (w *watcher) InstanceDown(i *upstream.Instance, _ string) {
 	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance is down", Failover: true, Move: "down", Deadline: downDeadline})
+	w.scatter.Leave(scatter.Leaving{Instance: i, Down: true})
 }
 
 // InstanceUp implements upstream.Observer.
@@ -314,4 +322,5 @@ func (w *watcher) leave(i *upstream.Instance, why, reason string) {
 	n := i.Sessions()
 	w.log.Info("sessions leave an instance", "instance", i.Name(), "sessions", n, "why", why)
 	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: reason, Move: why, Paced: max(n, 1)})
+	w.scatter.Leave(scatter.Leaving{Instance: i, Spread: leaveSpread})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/keep"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/scatter"
 	"github.com/sluice-proxy/sluice/internal/server"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
@@ -32,9 +33,11 @@ type route struct {
 	cfg      *config.Route
 	server   *server.Route
 	fanout   *fanout.Route // or
-	relay    *relay.Route
+	relay    *relay.Route  // or
+	scatter  *scatter.Route
 	balancer *upstream.Balancer
 	pool     *upstream.Pool
+	choosers map[string]*upstream.Balancer // scatter: by pool and policy
 	counters *loop.Counters
 	complain *upstream.Complaints
 	made     bool // fanout was made for this one
@@ -55,9 +58,15 @@ func (a *App) prepare(ctx context.Context, old *build, cfg *config.Config) (*bui
 	for _, rc := range cfg.Routes {
 		rt := &route{cfg: rc, old: old.route(rc)}
 		rt.inherit(a)
-		if rc.Fanout == nil {
+		switch {
+		case rc.Fanout != nil:
+			err = a.fanoutRoute(cfg, old.cfg, rt)
+		case rc.Scatter != nil:
+			err = a.scatterRoute(cfg, rt, update)
+		default:
 			a.balanceRoute(cfg, rt, update)
-		} else if err = a.fanoutRoute(cfg, old.cfg, rt); err != nil {
+		}
+		if err != nil {
 			next.discard()
 			return nil, nil, fmt.Errorf("route %s: %w", rc.Name, err)
 		}
@@ -70,9 +79,11 @@ func (a *App) prepare(ctx context.Context, old *build, cfg *config.Config) (*bui
 func pooled(cfg *config.Config) (pools []*config.Pool) {
 	seen := map[string]bool{}
 	for _, rc := range cfg.Routes {
-		if b := rc.Balance; b != nil && !seen[b.Pool] {
-			seen[b.Pool] = true
-			pools = append(pools, cfg.Pools[b.Pool])
+		for _, name := range rc.Pools() {
+			if !seen[name] {
+				seen[name] = true
+				pools = append(pools, cfg.Pools[name])
+			}
 		}
 	}
 	return pools
@@ -112,6 +123,39 @@ func (a *App) balanceRoute(cfg *config.Config, rt *route, update *upstream.Updat
 		rt.balancer = upstream.NewBalancer(rt.pool, rc.Balance.Policy.Kind, rc.Balance.StickyCookie)
 	}
 	rt.server = server.NewRoute(rc, rt.relay, rt.balancer)
+}
+
+// scatterRoute makes a route. Whoever chooses from a pool goes on where it was.
+func (a *App) scatterRoute(cfg *config.Config, rt *route, update *upstream.Update) (err error) {
+	rc := rt.cfg
+	rt.choosers = map[string]*upstream.Balancer{}
+	rt.scatter, err = scatter.NewRoute(scatter.Config{
+		Name: rc.Name, Timeouts: rc.Timeouts, Limits: rc.Limits, Scatter: rc.Scatter,
+		Log: a.log, Complain: rt.complain, LogOpen: logOpen(cfg), LogClose: logClose(cfg),
+		Observe: a.metrics, Counters: rt.counters, Ended: a.server.Left,
+		Balancer: func(pool, policy string) *upstream.Balancer { return rt.chooser(update.Pool(pool), policy) },
+	})
+	if err != nil {
+		return err
+	}
+	instances := 0
+	for _, name := range rc.Pools() {
+		instances += max(len(update.Pool(name).Instances()), len(cfg.Pools[name].Upstreams))
+	}
+	rt.server = server.NewScatterRoute(rc, rt.scatter, min(instances+1, rc.Scatter.MaxLegs))
+	return nil
+}
+
+// chooser gives the balancer of a pool and a policy, made if there was none.
+func (rt *route) chooser(pool *upstream.Pool, policy string) *upstream.Balancer {
+	key := policy + " " + pool.Name()
+	if rt.choosers[key] == nil && rt.old != nil {
+		rt.choosers[key] = rt.old.choosers[key]
+	}
+	if rt.choosers[key] == nil {
+		rt.choosers[key] = upstream.NewBalancer(pool, policy, "")
+	}
+	return rt.choosers[key]
 }
 
 // keepRules are those of a route whose clients are kept; nil for others.
@@ -166,6 +210,9 @@ func (a *App) commit(old, next *build, update *upstream.Update) {
 		if rt.relay != nil && rt.old != nil {
 			a.relay.Adopt(rt.old.relay, rt.relay, rt.pool)
 		}
+		if rt.scatter != nil && rt.old != nil {
+			a.scatter.Adopt(rt.old.scatter, rt.scatter)
+		}
 		if rt.made && rt.old != nil && !rt.fanout.Replaces(rt.old.fanout) {
 			rt.old.fanout.Fade()
 			rt.faded = append(rt.faded, rt.old.fanout)
@@ -207,8 +254,12 @@ const (
 
 // remove ends the sessions of a route that is no more.
 func (a *App) remove(rt *route) {
-	if rt.relay != nil {
+	switch {
+	case rt.relay != nil:
 		a.relay.Remove(rt.relay, removedReason)
+		return
+	case rt.scatter != nil:
+		a.scatter.Leave(scatter.Leaving{Route: rt.scatter, Code: ws.CodeRestart, Reason: removedReason, Spread: rt.cfg.Scatter.Failover.Spread})
 		return
 	}
 	for _, f := range append(slices.Clone(rt.faded), rt.fanout) {

@@ -21,7 +21,17 @@ type EchoOptions struct {
 	Size     int           // bytes of a message; at least 8
 	Warmup   time.Duration // not measured
 	Text     bool
+	Keys     int // the messages are JSON with an id and a key of so many values; 0: they are not
 }
+
+// A message of JSON, and where its number and its key stand.
+const (
+	jsonStart  = `{"id":"00000000","key":"k000","text":"`
+	jsonEnd    = `"}`
+	jsonNumber = len(`{"id":"`)
+	jsonKey    = len(`{"id":"00000000","key":"k`)
+	mostKeys   = 1000
+)
 
 // echoJob sends stamped messages and wants them back in order. What belongs to
 // a loop is in cells.
@@ -29,6 +39,7 @@ type echoJob struct {
 	crowd   *crowd
 	opt     EchoOptions
 	payload []byte // read-only
+	number  int    // where in it the number stands
 	cells   []echoCell
 	stop    atomic.Bool
 	count   atomic.Bool // the warm-up is over
@@ -58,6 +69,10 @@ func Echo(ctx context.Context, o EchoOptions) (*Result, error) {
 	if o.Size < 8 {
 		return nil, fmt.Errorf("a size of %d: a message needs 8 bytes for its number", o.Size)
 	}
+	if least := len(jsonStart + jsonEnd); o.Keys < 0 || o.Keys > mostKeys || o.Keys > 0 && o.Size < least {
+		return nil, fmt.Errorf("messages with keys: 1 to %d keys, and %d bytes at least", mostKeys, least)
+	}
+	o.Text = o.Text || o.Keys > 0
 	c, err := newCrowd(ctx, &o.Options)
 	if err != nil {
 		return nil, err
@@ -66,6 +81,11 @@ func Echo(ctx context.Context, o EchoOptions) (*Result, error) {
 	j := &echoJob{crowd: c, opt: o, payload: make([]byte, o.Size), cells: make([]echoCell, len(c.group.Loops()))}
 	for i := range j.payload {
 		j.payload[i] = 'a' + byte(i%26)
+	}
+	if o.Keys > 0 {
+		copy(j.payload, jsonStart)
+		copy(j.payload[o.Size-len(jsonEnd):], jsonEnd)
+		j.number = jsonNumber
 	}
 	for i := range j.cells {
 		j.cells[i].h = newHistogram()
@@ -190,11 +210,16 @@ func (e *echoer) send() {
 	b := ws.AppendHeader(cell.scratch[:0], h)
 	at := len(b)
 	b = append(b, j.payload...)
-	binary.BigEndian.PutUint64(b[at:], e.next)
 	if j.opt.Text { // ASCII digits keep it text
 		for i := range 8 {
-			b[at+i] = '0' + byte(e.next>>(4*(7-i))&0xF)
+			b[at+j.number+i] = '0' + byte(e.next>>(4*(7-i))&0xF)
 		}
+	} else {
+		binary.BigEndian.PutUint64(b[at:], e.next)
+	}
+	if j.opt.Keys > 0 {
+		k := e.next % uint64(j.opt.Keys)
+		copy(b[at+jsonKey:], []byte{'0' + byte(k/100), '0' + byte(k/10%10), '0' + byte(k%10)})
 	}
 	ws.Mask(b[at:], h.Key, 0)
 	cell.scratch = b
@@ -217,7 +242,7 @@ func (e *echoer) opened(*client) { e.j.crowd.joined() }
 func (e *echoer) message(_ *client, p []byte, size int, _ int64) {
 	j := e.j
 	cell := &j.cells[e.conn.Loop().Index]
-	ours := size == len(j.payload) && echoNumber(p, j.opt.Text) == j.carried(e.expected)
+	ours := size == len(j.payload) && echoNumber(p[min(j.number, len(p)):], j.opt.Text) == j.carried(e.expected)
 	if !ours && e.expected == 0 && e.greetings < maxGreetings {
 		e.greetings++
 		return

@@ -107,7 +107,8 @@ type Route struct {
 	Timeouts    Timeouts
 	Limits      RouteLimits
 	Balance     *Balance // or
-	Fanout      *Fanout
+	Fanout      *Fanout  // or
+	Scatter     *Scatter
 }
 
 // Match is what a request must have. Empty fields match anything.

@@ -161,6 +161,21 @@ routes:
       client_messages: drop
       answers: []
       stale_after: 0s
+  - name: work
+    match: {path: /work}
+    limits: {message_size: {client: 16MiB, upstream: 16MiB}}
+    scatter:
+      pool: prices
+      send: least_load
+      gather: {policy: interleave, id: "", timeout: 2s, hedge_after: 0s, unsolicited: pass, outstanding: {messages: 1024, bytes: 4MiB}}
+      on_invalid: default
+      on_lost: close
+      max_legs: 16
+      leg_idle: 60s
+      buffer: 256KiB
+      inspect: 1MiB
+      compress: true
+      failover: {spread: 2s, codes: [1001, 1011, 1012, 1013]}
   - name: chat
     match: {host: "", path: /, headers: {}}
     strip_prefix: ""
@@ -184,6 +199,7 @@ func TestReferenceIsTheDefaults(t *testing.T) {
 pools: {prices: {upstreams: "ws://10.0.0.3:9000"}}
 routes:
   - {name: feed, match: {path: /feed}, fanout: {source: "wss://feed-a.example.com/"}}
+  - {name: work, match: {path: /work}, scatter: {pool: prices}}
   - {name: chat, balance: {upstreams: "ws://10.0.0.1:9000"}}
 `)
 	if !reflect.DeepEqual(said, left) {
@@ -195,6 +211,7 @@ func TestListOfOneMayBeAScalar(t *testing.T) {
 	lists := parse(t, `
 listen: [{address: "localhost:80"}]
 trusted_proxies: ["10.0.0.1/32"]
+pools: {p: {upstreams: [{url: "ws://p"}]}}
 routes:
   - name: feed
     match: {path: /feed}
@@ -205,11 +222,13 @@ routes:
       on_source_close: {relay: [1000]}
       stream_by: {query: [room]}
       answers: [{match: ping, send: pong}]
+  - {name: work, match: {path: /work}, scatter: {upstreams: [{url: "ws://a"}], send: {rules: [{when: binary, to: p}]}, failover: {codes: [1001]}}}
   - {name: default, origins: ["self"], headers: {remove: [A]}, balance: {upstreams: [{url: "ws://a"}], failover: {codes: [1001]}}}
 `)
 	scalars := parse(t, `
 listen: localhost:80
 trusted_proxies: 10.0.0.1
+pools: {p: {upstreams: ws://p}}
 routes:
   - name: feed
     match: {path: /feed}
@@ -220,6 +239,7 @@ routes:
       on_source_close: {relay: 1000}
       stream_by: {query: room}
       answers: {match: ping, send: pong}
+  - {name: work, match: {path: /work}, scatter: {upstreams: ws://a, send: {rules: {when: binary, to: p}}, failover: {codes: 1001}}}
   - {name: default, origins: self, headers: {remove: a}, balance: {upstreams: ws://a, failover: {codes: 1001}}}
 `)
 	if !reflect.DeepEqual(lists, scalars) {

@@ -39,15 +39,20 @@ const (
 	mostBuffer  = 16 << 20
 )
 
-func parseBuffer(s string) (int64, error) {
-	n, err := parseSize(s)
-	switch {
-	case err != nil:
-		return 0, err
-	case n < leastBuffer || n > mostBuffer:
-		return 0, fmt.Errorf("%q is out of range; it is 1KiB to 16MiB", s)
+var parseBuffer = sizeBetween(leastBuffer, mostBuffer)
+
+// sizeBetween accepts a number of bytes in a range.
+func sizeBetween(low, high int64) func(string) (int64, error) {
+	return func(s string) (int64, error) {
+		n, err := parseSize(s)
+		switch {
+		case err != nil:
+			return 0, err
+		case n < low || n > high:
+			return 0, fmt.Errorf("%q is out of range; it is %s to %s", s, formatSize(low), formatSize(high))
+		}
+		return n, nil
 	}
-	return n, nil
 }
 
 func (v value) move(m *Move) keys {

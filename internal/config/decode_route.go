@@ -27,10 +27,10 @@ func (v value) route(d *draft) {
 		key("headers", func(v value) { v.headers(&r.Headers) }),
 		key("origins", list(&r.Origins, parseOrigin)),
 		key("timeouts", func(v value) { v.timeouts(&r.Timeouts) }),
-		key("limits", func(v value) { v.routeLimits(&r.Limits) }),
+		key("limits", func(v value) { v.routeLimits(r) }),
 		key("balance", func(v value) { v.balance(r) }),
 		key("fanout", func(v value) { v.fanout(r) }),
-		later("scatter"),
+		key("scatter", func(v value) { v.scatter(r) }),
 	)
 	r.name = keys.or("name", v.place)
 	r.match = keys.or("match", v.place)
@@ -42,17 +42,24 @@ func (v value) route(d *draft) {
 
 // mode judges that a route has exactly one, and what is beside it.
 func (v value) mode(r *routeDraft, keys keys) {
-	balance, balanced := keys["balance"]
-	fanout, fanned := keys["fanout"]
+	modes := slices.DeleteFunc([]string{"balance", "fanout", "scatter"}, func(name string) bool { return !keys.has(name) })
+	slices.SortFunc(modes, func(a, b string) int {
+		if keys[a].before(keys[b]) {
+			return -1
+		}
+		return 1
+	})
+	for k := 1; k < len(modes); k++ {
+		keys[modes[k]].errorf("%s is there already (%v), and a route has one mode", modes[0], keys[modes[0]])
+	}
 	switch {
-	case balanced && fanned && balance.before(fanout):
-		fanout.errorf("balance is there already (%v), and a route has one mode", balance)
-	case balanced && fanned:
-		balance.errorf("fanout is there already (%v), and a route has one mode", fanout)
-	case fanned && r.sound:
+	case len(modes) == 0 && v.isMapping():
+		v.errorf("needs a mode; write balance: {upstreams: [URL]}, fanout: {source: URL} or scatter: {upstreams: [URL]}")
+	case len(modes) != 1 || !r.sound:
+	case r.Fanout != nil:
 		r.checkFanout(keys)
-	case v.isMapping() && !balanced && !fanned && !keys.has("scatter"):
-		v.errorf("needs a mode; write balance: {upstreams: [URL]} or fanout: {source: URL}")
+	case r.Scatter != nil:
+		r.checkScatter()
 	}
 }
 
@@ -122,24 +129,27 @@ func (v value) timeouts(t *Timeouts) {
 	)
 }
 
-func (v value) routeLimits(l *RouteLimits) {
+func (v value) routeLimits(r *routeDraft) {
+	l := &r.Limits
 	v.object(
-		key("message_size", func(v value) { v.messageSize(l) }),
+		key("message_size", func(v value) { v.messageSize(r) }),
 		key("messages", func(v value) { v.messages(l) }),
 		key("pings_per_second", parsed(&l.PingsPerSecond, count(0))),
 	)
 }
 
 // messageSize accepts a size for the client alone, too.
-func (v value) messageSize(l *RouteLimits) {
+func (v value) messageSize(r *routeDraft) {
+	l := &r.Limits
 	if !v.isMapping() {
 		parsed(&l.MessageSizeClient, parseSize)(v)
 		return
 	}
-	v.object(
+	keys := v.object(
 		key("client", parsed(&l.MessageSizeClient, parseSize)),
 		key("upstream", parsed(&l.MessageSizeUpstream, parseSize)),
 	)
+	r.upstreamSize = keys["upstream"]
 }
 
 func (v value) messages(l *RouteLimits) {
@@ -179,21 +189,28 @@ func (v value) balance(r *routeDraft) {
 		b.Move.check(b, inMove)
 		b.Failover.check(keys.or("failover", v.place), inFailover)
 	}
-	r.Balance, r.pool = b, keys.or("pool", v.place)
+	r.Balance = b
+	v.home(r, p, keys, len(v.src.errs) == before)
+}
+
+// home judges what a mode says of the pool where its sessions begin: by name,
+// or as p in place. sound tells that the rest of the mode was right.
+func (v value) home(r *routeDraft, p *Pool, keys keys, sound bool) {
+	r.pool = keys.or("pool", v.place)
 	switch {
 	case keys.has("pool") && keys.has("upstreams"):
 		keys["upstreams"].errorf("pool and upstreams can't both be given")
 	case keys.has("pool"):
-		for _, m := range inPlace[1:] {
+		for _, m := range poolMembers(p)[1:] {
 			if at, ok := keys[m.name]; ok {
-				at.errorf("belongs to the pool; write it in pools.%s", readable(b.Pool))
+				at.errorf("belongs to the pool; write it in pools.%s", readable(*r.home()))
 			}
 		}
 	case len(p.Upstreams) > 0:
 		p.InPlace, r.own = true, p
-	case keys.has("upstreams") && len(v.src.errs) == before:
+	case keys.has("upstreams") && sound:
 		keys["upstreams"].errorf("needs at least one upstream")
-	case len(v.src.errs) == before:
+	case sound:
 		v.errorf("needs pool or upstreams")
 	}
 }

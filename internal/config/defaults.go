@@ -72,6 +72,25 @@ func defaultFanout() *Fanout {
 	}
 }
 
+// defaultLost answers a message in the place of the instance that is lost.
+const defaultLost = `{"id":{{.ID}},"error":{{json .Reason}}}`
+
+// defaultScatter has no OnLost.Policy: that depends on Gather.ID.
+func defaultScatter() *Scatter {
+	return &Scatter{
+		Send:      Send{Kind: "least_load"},
+		Gather:    Gather{Policy: "interleave", Timeout: 2 * time.Second, Unsolicited: "pass", Messages: 1024, Bytes: 4 << 20},
+		OnInvalid: "default",
+		OnLost:    OnLost{Error: defaultLost},
+		MaxLegs:   16,
+		LegIdle:   time.Minute,
+		Buffer:    256 << 10,
+		Inspect:   1 << 20,
+		Compress:  true,
+		Failover:  Failover{Client: "close", Spread: 2 * time.Second, Codes: []uint16{1001, 1011, 1012, 1013}},
+	}
+}
+
 func defaultBalance() *Balance {
 	return &Balance{
 		Policy: Policy{Kind: "least_load"},

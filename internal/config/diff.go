@@ -68,8 +68,11 @@ func (c *Config) Route(name string) *Route {
 
 // Mode names what the route does.
 func (r *Route) Mode() string {
-	if r.Fanout != nil {
+	switch {
+	case r.Fanout != nil:
 		return "fanout"
+	case r.Scatter != nil:
+		return "scatter"
 	}
 	return "balance"
 }
@@ -164,7 +167,7 @@ func differing(was, is reflect.Value) (keys []string) {
 		name := was.Type().Field(k).Name
 		switch {
 		case reflect.DeepEqual(a.Interface(), b.Interface()):
-		case name == "Balance" || name == "Fanout":
+		case name == "Balance" || name == "Fanout" || name == "Scatter":
 			keys = append(keys, differing(a, b)...)
 		default:
 			keys = append(keys, keyName(name))

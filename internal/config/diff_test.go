@@ -13,6 +13,7 @@ routes:
   - {name: chat, match: {path: /chat}, balance: {pool: p}}
   - {name: own, match: {path: /own}, balance: {upstreams: "ws://c:1"}}
   - {name: feed, match: {path: /feed}, fanout: {source: "ws://d:1"}}
+  - {name: work, match: {path: /work}, scatter: {pool: p, send: {rules: [{when: "size > 9", to: p}]}}}
 `
 
 func TestDiff(t *testing.T) {
@@ -34,6 +35,9 @@ func TestDiff(t *testing.T) {
 		{"what a mode has", "{pool: p}", "{pool: p, policy: random, failover: {spread: 1s}}", []string{"route chat: policy, failover"}, nil},
 		{"what every route has", "name: feed,", "name: feed, limits: {message_size: 1}, timeouts: {ping: 1s}, origins: [\"*\"],", []string{"route feed: origins, timeouts, limits"}, nil},
 		{"a source", "ws://d:1", "ws://d:2", []string{"route feed: source"}, nil},
+		{"a rule", "size > 9", "size > 8", []string{"route work: send"}, nil},
+		{"a rule in other quotes", `"size > 9"`, `'size > 9'`, nil, nil},
+		{"what a scatter has", "{pool: p, send", "{pool: p, gather: {id: id}, max_legs: 3, send", []string{"route work: gather, on_lost, max_legs"}, nil},
 		{"another mode", `fanout: {source: "ws://d:1"}`, `balance: {pool: p}`, []string{"route feed: mode fanout became balance"}, nil},
 		{"another name", "name: own", "name: mine", []string{"route own removed", "route mine added"}, nil},
 		{"another pool, the old one gone", "{pool: p}", `{upstreams: "ws://a:1"}`, []string{"route chat: pool"}, nil},

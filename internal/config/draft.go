@@ -23,8 +23,27 @@ type draft struct {
 type routeDraft struct {
 	*Route
 	at, name, match, strip, pool place
-	own                          *Pool // its upstreams in place
-	sound                        bool  // every part of it was right
+	own                          *Pool   // its upstreams in place
+	named                        []named // pools that its messages go to
+	upstreamSize                 place   // of limits.message_size.upstream; without src where it is not given
+	sound                        bool    // every part of it was right
+}
+
+// named is the name of a pool, where it is written.
+type named struct {
+	place
+	pool string
+}
+
+// home is the pool where the route's sessions begin; nil for a fan-out.
+func (r *routeDraft) home() *string {
+	switch {
+	case r.Balance != nil:
+		return &r.Balance.Pool
+	case r.Scatter != nil:
+		return &r.Scatter.Pool
+	}
+	return nil
 }
 
 func newDraft(src *source) *draft {
@@ -56,7 +75,7 @@ func (d *draft) check() {
 	}
 	// In-place pools come last: they are no pools that routes can name.
 	for _, r := range d.routes {
-		d.checkPool(r)
+		d.checkPools(r)
 	}
 	for _, r := range d.routes {
 		d.adopt(r)
@@ -126,19 +145,25 @@ func (m Match) takesAll(other Match) bool {
 	return covers(m.Path, other.Path)
 }
 
-// checkPool looks up the pool that a route names.
-func (d *draft) checkPool(r *routeDraft) {
-	if r.Balance == nil || r.own != nil || r.Balance.Pool == "" {
-		return
+// checkPools looks up the pools that a route names.
+func (d *draft) checkPools(r *routeDraft) {
+	if home := r.home(); home != nil && r.own == nil && *home != "" {
+		d.checkPool(named{r.pool, *home})
 	}
-	if _, ok := d.cfg.Pools[r.Balance.Pool]; ok {
+	for _, n := range r.named {
+		d.checkPool(n)
+	}
+}
+
+func (d *draft) checkPool(n named) {
+	if _, ok := d.cfg.Pools[n.pool]; ok {
 		return
 	}
 	known := "there are none"
 	if len(d.cfg.Pools) > 0 {
 		known = "known: " + strings.Join(slices.Sorted(maps.Keys(d.cfg.Pools)), ", ")
 	}
-	r.pool.errorf("there is no pool %q; %s", r.Balance.Pool, known)
+	n.errorf("there is no pool %q; %s", n.pool, known)
 }
 
 // adopt makes a pool of a route's upstreams in place.
@@ -150,7 +175,7 @@ func (d *draft) adopt(r *routeDraft) {
 		r.name.errorf("%q is the name of a pool, too; a route with upstreams in place is a pool by its own name", r.Name)
 		return
 	}
-	r.own.Name, r.Balance.Pool = r.Name, r.Name
+	r.own.Name, *r.home() = r.Name, r.Name
 	d.cfg.Pools[r.Name] = r.own
 }
 

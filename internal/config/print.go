@@ -116,22 +116,30 @@ func (p *printer) route(r *Route, pools map[string]*Pool) {
 	p.line(2, "limits: {message_size: {client: %s, upstream: %s}, messages: {rate: %s, burst: %d, over: %s}, pings_per_second: %d}",
 		formatSize(l.MessageSizeClient), formatSize(l.MessageSizeUpstream),
 		strconv.FormatFloat(l.MessageRate, 'f', -1, 64), l.MessageBurst, l.MessageOver, l.PingsPerSecond)
-	if r.Fanout != nil {
+	switch {
+	case r.Fanout != nil:
 		p.fanout(r.Fanout)
-	} else {
+	case r.Scatter != nil:
+		p.scatter(r.Scatter, pools[r.Scatter.Pool])
+	default:
 		p.balance(r.Balance, pools[r.Balance.Pool])
 	}
 }
 
+// home writes the pool where a route's sessions begin, but for its health.
+func (p *printer) home(name string, pool *Pool) {
+	if !pool.InPlace {
+		p.line(3, "pool: %s", quote(name))
+		return
+	}
+	p.upstreams(3, pool.Upstreams)
+	p.line(3, "resolve: %v", pool.Resolve)
+	p.line(3, "source_addresses: %s", quoted(pool.SourceAddresses))
+}
+
 func (p *printer) balance(b *Balance, pool *Pool) {
 	p.line(2, "balance:")
-	if pool.InPlace {
-		p.upstreams(3, pool.Upstreams)
-		p.line(3, "resolve: %v", pool.Resolve)
-		p.line(3, "source_addresses: %s", quoted(pool.SourceAddresses))
-	} else {
-		p.line(3, "pool: %s", quote(b.Pool))
-	}
+	p.home(b.Pool, pool)
 	p.line(3, "policy: %s", b.Policy.yaml())
 	p.line(3, "sticky: {cookie: %s}", quote(b.StickyCookie))
 	if pool.InPlace {

@@ -99,12 +99,7 @@ func (q *QuickServer) listeners(d *draft) {
 }
 
 func (q *Quick) route(d *draft, r *routeDraft) {
-	r.Balance, r.own = defaultBalance(), defaultPool()
-	r.own.InPlace = true
-	if len(q.Upstreams) == 0 {
-		d.src.flag("").errorf("needs at least one upstream; write ws://localhost:9000")
-	}
-	r.own.Upstreams = d.src.arguments(q.Upstreams, parseUpstream, moreWeight)
+	r.Balance, r.own = defaultBalance(), d.src.pool(q.Upstreams)
 	given(d.src, "--policy", q.Policy, &r.Balance.Policy, parsePolicyFlag)
 	given(d.src, "--sticky-cookie", q.StickyCookie, &r.Balance.StickyCookie, parseCookie)
 	given(d.src, "--keep", q.Keep, &r.Balance.Failover.State, parseKeep)
@@ -114,6 +109,17 @@ func (q *Quick) route(d *draft, r *routeDraft) {
 	} else if q.Unproven != "" {
 		d.src.flag("--unproven").errorf("needs --keep, too")
 	}
+}
+
+// pool makes a pool of the arguments.
+func (s *source) pool(urls []string) *Pool {
+	p := defaultPool()
+	p.InPlace = true
+	if len(urls) == 0 {
+		s.flag("").errorf("needs at least one upstream; write ws://localhost:9000")
+	}
+	p.Upstreams = s.arguments(urls, parseUpstream, moreWeight)
+	return p
 }
 
 // parseKeep accepts the state that a command line can say all of.

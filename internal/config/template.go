@@ -37,6 +37,13 @@ type StaleFields struct {
 	Seconds float64 // since the last message
 }
 
+// LostFields are what the answer to a message can tell whose instance gave none.
+type LostFields struct {
+	ID       string // of the message, as JSON
+	Reason   string
+	Instance string // its name; "" where none was found
+}
+
 // Samples are what templates are tried with: little and much, so that both
 // sides of a condition are.
 var (
@@ -44,6 +51,7 @@ var (
 	mergeSamples   = []MergeFields{{"a", ""}, {"feed.example.com:8443/v2", `{"text": "<hello>"}`}}
 	forwardSamples = []ForwardFields{{"", "192.0.2.1", "1"}, {`{"text": "<hello>"}`, "2001:db8::1", "0123456789abcdef"}}
 	staleSamples   = []StaleFields{{0.25}, {3600}}
+	lostSamples    = []LostFields{{"5", "timeout", ""}, {`"a1"`, "instance lost", "ws://10.0.0.1:9000"}}
 )
 
 // ParseTemplate parses the text of a notice or of what wraps a message. Beside

@@ -151,6 +151,22 @@ func (s *session) answered(p []byte) (taken int) {
 	return skip + s.refused(rest, false)
 }
 
+// refused passes an instance's refusal on: status, fields and body. p is all
+// that has come of it, and grows until the body is whole; eof tells that no
+// more will come.
+func (s *session) refused(p []byte, eof bool) (taken int) {
+	answer, done, err := upstream.ReadRefusal(p, eof)
+	switch {
+	case err != nil:
+		return s.badGateway(err, len(p))
+	case !done:
+		return 0
+	}
+	s.inst.Reached()
+	s.refuseWith(answer, "refused")
+	return len(p)
+}
+
 // badGateway refuses the client because the instance's answer is none. Nothing
 // is tunnelled and neither connection is used again.
 func (s *session) badGateway(err error, taken int) int {

@@ -194,7 +194,7 @@ func (s *Server) upgradeOf(c *conn, room *room, p []byte) *upgrade {
 		return nil
 	}
 	from := s.peerOf(r)
-	if s.admission.admit(from.client, rt.files()) != nil {
+	if s.admission.admit(from.client, rt.files) != nil {
 		return nil
 	}
 	return &upgrade{r: r, route: rt, offer: offer, from: from, rest: append([]byte(nil), p[i+4:]...)}
@@ -204,20 +204,19 @@ func (s *Server) upgradeOf(c *conn, room *room, p []byte) *upgrade {
 func (s *Server) enter(c *conn, u *upgrade) {
 	began := time.Now()
 	if refusal, result := s.storm.pace(c, nil); refusal != nil {
-		s.Ended(u.from.client)
+		s.admission.leave(u.from.client, u.route.files)
 		s.sendAway(c, u, refusal, result, began)
 		return
 	}
-	q := s.request(u.r, u.route, u.from, u.offer)
+	start := s.prepare(u.r, u.route, u.from, u.offer)
 	taken, err := s.cfg.Group.Take(c, u.rest)
 	c.left()
 	if err != nil {
 		s.cfg.Log.Warn("connection not taken over", "client", u.from.name(), "err", err)
-		s.Ended(u.from.client)
+		s.admission.leave(u.from.client, u.route.files)
 		return
 	}
-	q.Client = taken
-	s.cfg.Relay.Start(q)
+	start(taken)
 }
 
 // sendAway answers a client that does not get its turn. There are many of them,

@@ -47,7 +47,7 @@ func newReverse(rt *Route) (http.Handler, *transports) {
 	return &httputil.ReverseProxy{
 		Rewrite: t.rewrite, Transport: t, FlushInterval: -1,
 		ModifyResponse: t.answer, ErrorHandler: t.fail,
-		ErrorLog: log.New(&quiet{rt.relay.Log}, "", 0),
+		ErrorLog: log.New(&quiet{rt.complain().Log}, "", 0),
 	}, t
 }
 
@@ -149,7 +149,7 @@ func (t *transports) answer(resp *http.Response) error {
 }
 
 func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
-	t.rt.relay.Complain.Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
+	t.rt.complain().Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
 	status := http.StatusBadGateway
 	switch {
 	case errors.Is(err, upstream.ErrNone), errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrTried):

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/fanout"
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/scatter"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
@@ -20,7 +21,9 @@ type Route struct {
 	cfg      *config.Route
 	origins  *origins      // nil: the instance judges
 	fanout   *fanout.Route // or
-	relay    *relay.Route
+	relay    *relay.Route  // or
+	scatter  *scatter.Route
+	files    int64 // descriptors that a session takes
 	balancer *upstream.Balancer
 	http     http.Handler
 	plain    *transports     // behind http
@@ -29,7 +32,19 @@ type Route struct {
 
 // NewRoute makes a route of the balance mode.
 func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
-	rt := &Route{cfg: cfg, relay: r, balancer: b, ruled: map[string]bool{}}
+	return (&Route{cfg: cfg, relay: r, files: filesBalanced, balancer: b}).asked()
+}
+
+// NewScatterRoute makes a route of the scatter mode, whose sessions have up to so
+// many legs.
+func NewScatterRoute(cfg *config.Route, r *scatter.Route, legs int) *Route {
+	return (&Route{cfg: cfg, scatter: r, files: int64(1 + legs), balancer: r.Home()}).asked()
+}
+
+// asked completes a route whose instances are asked with the client's request.
+func (rt *Route) asked() *Route {
+	cfg := rt.cfg
+	rt.ruled = map[string]bool{}
 	for _, name := range cfg.Headers.Remove {
 		rt.ruled[http.CanonicalHeaderKey(name)] = true
 	}
@@ -45,7 +60,7 @@ func NewRoute(cfg *config.Route, r *relay.Route, b *upstream.Balancer) *Route {
 
 // NewFanoutRoute makes a route of the fanout mode.
 func NewFanoutRoute(cfg *config.Route, f *fanout.Route) *Route {
-	return &Route{cfg: cfg, fanout: f, origins: newOrigins(cfg.Origins)}
+	return &Route{cfg: cfg, fanout: f, files: filesSubscribed, origins: newOrigins(cfg.Origins)}
 }
 
 // Balanced gives what a route of the balance mode is made of; nil for others.
@@ -58,18 +73,13 @@ func (rt *Route) Balanced() (*relay.Route, *upstream.Pool) {
 
 // complain is the route's limited log.
 func (rt *Route) complain() *upstream.Complaints {
-	if rt.fanout != nil {
+	switch {
+	case rt.fanout != nil:
 		return rt.fanout.Complain
+	case rt.scatter != nil:
+		return rt.scatter.Complain
 	}
 	return rt.relay.Complain
-}
-
-// files is how many descriptors a session of the route takes.
-func (rt *Route) files() int64 {
-	if rt.fanout != nil {
-		return filesSubscribed
-	}
-	return filesBalanced
 }
 
 // forbidden refuses a browser whose page is not from an allowed origin, and a
@@ -162,6 +172,9 @@ func cleaned(p string) string {
 
 // key is what policy hash hashes of a request.
 func (rt *Route) key(r *http.Request, client string) string {
+	if rt.cfg.Balance == nil {
+		return ""
+	}
 	k := &rt.cfg.Balance.Policy.Hash
 	switch k.From {
 	case "header":

@@ -16,6 +16,8 @@ import (
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/relay"
+	"github.com/sluice-proxy/sluice/internal/rule"
+	"github.com/sluice-proxy/sluice/internal/scatter"
 	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
@@ -24,6 +26,7 @@ import (
 type Config struct {
 	Group   *loop.Group
 	Relay   *relay.Relay
+	Scatter *scatter.Scatter
 	Fanout  *fanout.Fanout
 	Log     *slog.Logger
 	Observe Observer
@@ -118,6 +121,9 @@ const (
 // Ended counts a balanced session out; it is for relay.Route.Ended.
 func (s *Server) Ended(client netip.Addr) { s.admission.leave(client, filesBalanced) }
 
+// Left counts a scattered session out; it is for scatter.Config.Ended.
+func (s *Server) Left(client netip.Addr, files int64) { s.admission.leave(client, files) }
+
 // Unsubscribed counts a subscriber out; it is for fanout.Config.Ended.
 func (s *Server) Unsubscribed(client netip.Addr) { s.admission.leave(client, filesSubscribed) }
 
@@ -171,12 +177,12 @@ func judge(r *http.Request) (*handshake.Offer, *handshake.Refusal) {
 // admit counts a session in, once it is its turn, or tells why not and what
 // metrics call that; "" is the status.
 func (s *Server) admit(r *http.Request, rt *Route, p peer) (refusal *handshake.Refusal, result string) {
-	if refusal = s.admission.admit(p.client, rt.files()); refusal != nil {
+	if refusal = s.admission.admit(p.client, rt.files); refusal != nil {
 		return refusal, ""
 	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	if refusal, result = s.storm.pace(c, r.Context().Done()); refusal != nil {
-		s.admission.leave(p.client, rt.files())
+		s.admission.leave(p.client, rt.files)
 	}
 	return refusal, result
 }
@@ -201,27 +207,43 @@ func (s *Server) refusedAs(result string, w http.ResponseWriter, rt *Route, p pe
 	refuse(w, refusal)
 }
 
-// takeOver hands an admitted client to the relay.
+// takeOver hands an admitted client to its mode.
 func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, rt *Route, p peer, offer *handshake.Offer) {
-	q := s.request(r, rt, p, offer)
+	start := s.prepare(r, rt, p, offer)
 	taken, err := s.hijack(w)
 	if err != nil {
 		s.notTaken(w, rt, p, err, time.Now())
-		s.Ended(p.client)
+		s.admission.leave(p.client, rt.files)
 		return
 	}
-	q.Client = taken
-	s.cfg.Relay.Start(q)
+	start(taken)
 }
 
-// request is what the relay is asked for; its Client is still to come.
-func (s *Server) request(r *http.Request, rt *Route, p peer, offer *handshake.Offer) *relay.Request {
+// prepare reads what the mode needs of a request, and gives the mode's start: it
+// takes the client.
+func (s *Server) prepare(r *http.Request, rt *Route, p peer, offer *handshake.Offer) (start func(loop.Taken)) {
 	id := rand.Uint64()
 	h := rt.forwardHeader(r, p)
 	h.Set("Sluice-Session", strconv.FormatUint(id, 16))
-	return &relay.Request{
+	if rt.scatter != nil {
+		q := &scatter.Request{
+			Route: rt.scatter, ID: id, Addr: p.client, Files: rt.files, Offer: offer, Target: rt.target(r), Host: r.Host, Header: h,
+		}
+		if rt.scatter.Ruled() {
+			q.Asked = &rule.Request{Path: r.URL.Path, Query: r.URL.Query(), Headers: r.Header, Client: p.name()}
+		}
+		return func(t loop.Taken) {
+			q.Client = t
+			s.cfg.Scatter.Start(q)
+		}
+	}
+	q := &relay.Request{
 		Route: rt.relay, ID: id, Addr: p.client, Offer: offer, Target: rt.target(r), Host: r.Host,
 		Header: h, Pick: rt.choice(r, p.name()), Secure: p.secure,
+	}
+	return func(t loop.Taken) {
+		q.Client = t
+		s.cfg.Relay.Start(q)
 	}
 }
 
@@ -261,6 +283,7 @@ func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
 	web := make(chan struct{})
 	go s.shutdownHTTP(ctx, web)
 	s.cfg.Relay.Leave(relay.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
+	s.cfg.Scatter.Leave(scatter.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
 	s.cfg.Fanout.Leave(fanout.Leaving{Code: ws.CodeGoingAway, Reason: "going away", Spread: drain})
 	empty := make(chan struct{})
 	go s.awaitSessions(empty)
@@ -268,6 +291,7 @@ func (s *Server) Shutdown(ctx context.Context, drain time.Duration) {
 	case <-empty:
 	case <-ctx.Done():
 		s.cfg.Relay.Cut()
+		s.cfg.Scatter.Cut()
 		s.cfg.Fanout.Cut()
 	}
 	<-web

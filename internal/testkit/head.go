@@ -47,15 +47,23 @@ func (h *Head) Status() int {
 	return n
 }
 
-// Head reads a head.
+// Head reads a whole head.
 func (p *Peer) Head(sentence string) *Head {
 	p.t.Helper()
-	end := bytes.Index(p.buf, []byte("\r\n\r\n"))
+	h, err := p.NextHead()
+	if err != nil {
+		p.t.Fatalf("%s: the %s got no whole head: %s", sentence, p.name, p.why())
+	}
+	return h
+}
+
+// NextHead is Head for a goroutine of the test's.
+func (p *Peer) NextHead() (*Head, error) {
+	end := -1
 	for end < 0 {
-		if !p.fill() {
-			p.t.Fatalf("%s: the %s got no whole head: %s", sentence, p.name, p.why())
+		if end = bytes.Index(p.buf, []byte("\r\n\r\n")); end < 0 && !p.fill() {
+			return nil, errNoFrame
 		}
-		end = bytes.Index(p.buf, []byte("\r\n\r\n"))
 	}
 	h := &Head{Raw: string(p.buf[:end+4])}
 	p.buf = p.buf[end+4:]
@@ -65,7 +73,7 @@ func (p *Peer) Head(sentence string) *Head {
 		name, value, _ := strings.Cut(line, ": ")
 		h.Fields = append(h.Fields, [2]string{name, value})
 	}
-	return h
+	return h, nil
 }
 
 // Upgrade gives a good request. Extra lines are added to it.

@@ -33,6 +33,7 @@ type Balancer struct {
 	rng    *rand.Rand
 	cs     []balance.Candidate // room for a snapshot, and
 	bars   []bar               // for what stands against each
+	own    []*Instance         // that the session at hand has already; see Message
 }
 
 // NewBalancer makes a balancer; policy is one that balance.New knows, cookie
@@ -226,7 +227,7 @@ const (
 
 // against tells what stands against m.
 func (b *Balancer) against(m member, tried []*Instance, now time.Duration) bar {
-	isFull := m.cfg.MaxSessions != 0 && m.Sessions() >= m.cfg.MaxSessions
+	isFull := m.cfg.MaxSessions != 0 && m.Sessions() >= m.cfg.MaxSessions && !slices.Contains(b.own, m.Instance)
 	isEjected := b.pool.ejected(m)
 	switch {
 	case !m.Up():

@@ -40,6 +40,7 @@ type Instance struct {
 	sessions atomic.Int64
 	leaving  atomic.Int64 // of them, those on their way to another instance
 	asking   atomic.Int64 // handshakes under way
+	awaited  atomic.Int64 // messages that it was sent and has yet to answer, where they are counted
 	down     atomic.Bool
 	draining atomic.Bool
 	emptied  atomic.Bool // it was told that the drain is over
@@ -183,7 +184,7 @@ func (i *Instance) avoided(now time.Duration) bool {
 // load is the instance's score with the sessions that it has now, beside
 // others of which least is the lowest ratio of round-trip times.
 func (i *Instance) load(least float64) float64 {
-	return (float64(i.sessions.Load()) + math.Float64frombits(i.traffic.Load())) * balance.Slowness(i.slow(), least)
+	return (float64(i.sessions.Load()+i.awaited.Load()) + math.Float64frombits(i.traffic.Load())) * balance.Slowness(i.slow(), least)
 }
 
 // slow is the ratio of the instance's round-trip times, lately over usual.

@@ -1,4 +1,4 @@
-package relay
+package upstream
 
 import (
 	"bufio"
@@ -16,25 +16,11 @@ var errStatus = errors.New("answer with a status that does not exist")
 // maxRefusal is how much of a refusal's body is passed on, in bytes.
 const maxRefusal = 64 << 10
 
-// refused passes an instance's refusal on: status, fields and body. p is all
-// that has come of it, and grows until the body is whole; eof tells that no
-// more will come.
-func (s *session) refused(p []byte, eof bool) (taken int) {
-	answer, done, err := readRefusal(p, eof)
-	switch {
-	case err != nil:
-		return s.badGateway(err, len(p))
-	case !done:
-		return 0
-	}
-	s.inst.Reached()
-	s.refuseWith(answer, "refused")
-	return len(p)
-}
-
-// readRefusal reads an HTTP answer and writes it again for the client. done is
-// false while it is not whole.
-func readRefusal(p []byte, eof bool) (answer []byte, done bool, err error) {
+// ReadRefusal reads an instance's answer that is not a 101 and writes it again for
+// the client: status, fields, and a body of up to 64 KiB. p is all that has come
+// of it, and eof tells that no more will come. done is false while it is not
+// whole.
+func ReadRefusal(p []byte, eof bool) (answer []byte, done bool, err error) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
 	if err != nil {
 		return nil, false, err

@@ -1,0 +1,385 @@
+package gather
+
+import (
+	"bytes"
+	"time"
+)
+
+// Policy says which answers come to the client.
+type Policy uint8
+
+// The policies.
+const (
+	Interleave Policy = iota // all, as they come
+	First                    // the first to a message; later ones are dropped
+	Collect                  // one that is made of all
+)
+
+// Rules are what a route says of a Book. They are read-only.
+type Rules struct {
+	Policy     Policy
+	Timeout    time.Duration // from a message to its answers; 0: none
+	Hedge      bool          // First: a second instance is asked
+	HedgeAfter time.Duration // so much later; 0: at once, by the caller
+	Messages   int           // unanswered ones
+	Bytes      int           // that are held for them
+}
+
+// late is how long it is remembered that a leg owes an answer that nobody waits
+// for any more, beyond the timeout: one that comes is dropped.
+const late = 30 * time.Second
+
+// Owner is told of every leg that was asked and is not awaited any more, once a
+// message: it has answered, is lost, or was not asked after all; or what it owes
+// is forgotten.
+type Owner interface{ Resolved(leg uint32) }
+
+// Book is what one session's instances were asked and have yet to answer.
+type Book struct {
+	Rules *Rules
+	Owner Owner
+
+	seq     uint64
+	waiting list // unanswered
+	owing   list // answered, and legs that were asked too have yet to
+	index   map[uint64]*Entry
+	pins    map[uint64]pin
+	hedge   *Entry // the first of waiting whose second copy is not out
+	free    *Entry // by next
+	bytes   int
+}
+
+// pin is the leg that has unanswered messages about one thing.
+type pin struct {
+	leg uint32
+	n   int32
+}
+
+// Full tells whether no more may be asked before something is answered.
+func (b *Book) Full() bool {
+	return b.waiting.n >= b.Rules.Messages || b.waiting.n > 0 && b.bytes >= b.Rules.Bytes
+}
+
+// Waiting is how many messages are unanswered.
+func (b *Book) Waiting() int { return b.waiting.n }
+
+// Enter takes a message's id down: id names it, and raw is how it stands in the
+// message. hash is of id. The caller says who was asked.
+func (b *Book) Enter(hash uint64, id []byte, raw string, now time.Duration) *Entry {
+	e := b.free
+	if e == nil {
+		e = &Entry{}
+	} else {
+		b.free, e.next = e.next, nil
+	}
+	b.seq++
+	e.Seq, e.hash, e.asked = b.seq, hash, now
+	e.id, e.Raw = append(e.id[:0], id...), append(e.Raw[:0], raw...)
+	e.asks = e.room[:0]
+	e.hedged = !b.Rules.Hedge || b.Rules.HedgeAfter == 0
+	b.enlist(e)
+	b.waiting.add(e)
+	if b.hedge == nil && !e.hedged {
+		b.hedge = e
+	}
+	b.bytes += e.size()
+	return e
+}
+
+// enlist puts an entry behind the others of its id.
+func (b *Book) enlist(e *Entry) {
+	if b.index == nil {
+		b.index = map[uint64]*Entry{}
+	}
+	at := b.index[e.hash]
+	if at == nil {
+		b.index[e.hash] = e
+		return
+	}
+	for at.chain != nil {
+		at = at.chain
+	}
+	at.chain = e
+}
+
+// Hold keeps the message, to be sent again.
+func (b *Book) Hold(e *Entry, message []byte) {
+	e.Message = append(e.Message[:0], message...)
+	b.bytes += len(message)
+}
+
+// About says what the message is about: until it is answered, others about the
+// same go where it goes. The leg is that which was asked last.
+func (b *Book) About(e *Entry, key uint64) {
+	if e.Keyed, e.Key = true, key; len(e.asks) == 0 {
+		return
+	}
+	if b.pins == nil {
+		b.pins = map[uint64]pin{}
+	}
+	p := b.pins[key]
+	b.pins[key] = pin{e.asks[len(e.asks)-1].leg, p.n + 1}
+}
+
+// Pinned gives the leg that has unanswered messages about key.
+func (b *Book) Pinned(key uint64) (leg uint32, ok bool) {
+	p, ok := b.pins[key]
+	return p.leg, ok
+}
+
+// Repin has messages about what e is about go to the leg that was asked last.
+func (b *Book) Repin(e *Entry) {
+	if !e.Keyed {
+		return
+	}
+	p := b.pins[e.Key]
+	b.pins[e.Key] = pin{e.asks[len(e.asks)-1].leg, max(p.n, 1)}
+}
+
+func (b *Book) unpin(e *Entry) {
+	if !e.Keyed {
+		return
+	}
+	if p := b.pins[e.Key]; p.n > 1 {
+		b.pins[e.Key] = pin{p.leg, p.n - 1}
+	} else {
+		delete(b.pins, e.Key)
+	}
+	e.Keyed = false
+}
+
+// Sent says that a leg was asked; name is its instance's.
+func (b *Book) Sent(e *Entry, leg uint32, name string) {
+	e.asks = append(e.asks, ask{name: name, leg: leg})
+}
+
+// Missing says that an instance could not be asked.
+func (b *Book) Missing(e *Entry, name string) {
+	e.asks = append(e.asks, ask{name: name, state: missing})
+}
+
+// Outcome is what becomes of something that a leg said.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Unknown Outcome = iota // it answers nothing that the leg was asked
+	Pass                   // it is the client's
+	Late                   // the client has its answer already
+	Held                   // others are awaited
+	Whole                  // all are there: the caller gives the client what is collected, and settles the entry
+)
+
+// Answered takes what a leg said about id. The entry is given with Whole alone.
+func (b *Book) Answered(leg uint32, hash uint64, id, payload []byte) (Outcome, *Entry) {
+	e, a := b.find(leg, hash, id)
+	if e == nil {
+		return Unknown, nil
+	}
+	b.resolve(a, replied)
+	switch over := e.over; {
+	case e.answered:
+		if !e.awaited() {
+			b.forget(&b.owing, e)
+		}
+		if over {
+			return Late, nil
+		}
+	case b.Rules.Policy == Collect:
+		a.reply = append(a.reply, payload...)
+		if b.bytes += len(payload); e.awaited() {
+			return Held, nil
+		}
+		return Whole, e
+	default:
+		b.settle(e, b.Rules.Policy == First)
+	}
+	return Pass, nil
+}
+
+func (b *Book) resolve(a *ask, state askState) {
+	a.state = state
+	b.Owner.Resolved(a.leg)
+}
+
+// find gives the oldest entry of id to which the leg owes an answer.
+func (b *Book) find(leg uint32, hash uint64, id []byte) (*Entry, *ask) {
+	for e := b.index[hash]; e != nil; e = e.chain {
+		if bytes.Equal(e.id, id) {
+			if a := e.awaits(leg); a != nil {
+				return e, a
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Settle says that the client has its answer. What is still owed to the entry
+// comes too late.
+func (b *Book) Settle(e *Entry) { b.settle(e, true) }
+
+// settle takes an entry out of those that are waited for; over says that the
+// client gets nothing more of it.
+func (b *Book) settle(e *Entry, over bool) {
+	b.unhedge(e)
+	b.unpin(e)
+	b.waiting.remove(e)
+	if !e.awaited() {
+		b.drop(e)
+		return
+	}
+	e.answered, e.over = true, over
+	b.bytes -= e.size()
+	e.Message = nil
+	for k := range e.asks {
+		e.asks[k].reply = nil
+	}
+	if b.owing.n >= b.Rules.Messages {
+		b.forget(&b.owing, b.owing.first)
+	}
+	b.bytes += e.size()
+	b.owing.add(e)
+}
+
+// forget takes an entry of a list out of the book.
+func (b *Book) forget(l *list, e *Entry) {
+	l.remove(e)
+	b.drop(e)
+}
+
+// drop takes an entry out of the index, and keeps it for another message.
+func (b *Book) drop(e *Entry) {
+	b.bytes -= e.size()
+	for k := range e.asks {
+		if e.asks[k].state == awaited {
+			b.resolve(&e.asks[k], missing)
+		}
+	}
+	if at := b.index[e.hash]; at != e {
+		for at.chain != e {
+			at = at.chain
+		}
+		at.chain = e.chain
+	} else if e.chain != nil {
+		b.index[e.hash] = e.chain
+	} else {
+		delete(b.index, e.hash)
+	}
+	e.clear()
+	e.next, b.free = b.free, e
+}
+
+func (b *Book) unhedge(e *Entry) {
+	if b.hedge == e {
+		b.hedge = e.next
+		b.skipHedged()
+	}
+}
+
+func (b *Book) skipHedged() {
+	for b.hedge != nil && b.hedge.hedged {
+		b.hedge = b.hedge.next
+	}
+}
+
+// Lost says that a leg is gone, and gives the entries, in the order of their
+// asking, that nobody will answer now. The caller settles each or asks another
+// leg.
+func (b *Book) Lost(leg uint32) (orphans []*Entry) {
+	for e := b.owing.first; e != nil; {
+		next := e.next
+		if a := e.awaits(leg); a != nil {
+			if b.resolve(a, missing); !e.awaited() {
+				b.forget(&b.owing, e)
+			}
+		}
+		e = next
+	}
+	for e := b.waiting.first; e != nil; e = e.next {
+		if a := e.awaits(leg); a != nil {
+			if b.resolve(a, missing); !e.awaited() {
+				orphans = append(orphans, e)
+			}
+		}
+	}
+	return orphans
+}
+
+// Unsent says that a leg is not asked after all.
+func (b *Book) Unsent(e *Entry, leg uint32) {
+	if a := e.awaits(leg); a == nil {
+		return
+	} else if b.resolve(a, missing); e.answered && !e.awaited() {
+		b.forget(&b.owing, e)
+	}
+}
+
+// Owes tells whether a leg has yet to answer anything that is waited for.
+func (b *Book) Owes(leg uint32) bool {
+	for e := b.waiting.first; e != nil; e = e.next {
+		if e.awaits(leg) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Orphaned tells whether nobody that was asked will answer.
+func (e *Entry) Orphaned() bool { return !e.answered && !e.awaited() }
+
+// Unhedged tells whether a second copy is to go out yet, and that it does now.
+func (b *Book) Unhedged(e *Entry) bool {
+	if e.hedged {
+		return false
+	}
+	e.hedged = true
+	b.unhedge(e)
+	return true
+}
+
+// Expire gives each entry whose answers did not come in time, for the caller to
+// settle, and each whose second copy is due, for the caller to send.
+func (b *Book) Expire(now time.Duration, expired, hedge func(*Entry)) {
+	r := b.Rules
+	if r.Timeout > 0 {
+		for e := b.waiting.first; e != nil && now >= e.asked+r.Timeout; e = b.waiting.first {
+			expired(e)
+		}
+	}
+	for e := b.owing.first; e != nil && now >= e.asked+r.Timeout+late; e = b.owing.first {
+		b.forget(&b.owing, e)
+	}
+	for e := b.hedge; e != nil && now >= e.asked+r.HedgeAfter; e = b.hedge {
+		b.Unhedged(e)
+		hedge(e)
+	}
+}
+
+// Next is when Expire has something to do; 0 for never.
+func (b *Book) Next() time.Duration {
+	var next time.Duration
+	sooner := func(at time.Duration) {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	r := b.Rules
+	if e := b.waiting.first; e != nil && r.Timeout > 0 {
+		sooner(e.asked + r.Timeout)
+	}
+	if e := b.owing.first; e != nil {
+		sooner(e.asked + r.Timeout + late)
+	}
+	if b.hedge != nil {
+		sooner(b.hedge.asked + r.HedgeAfter)
+	}
+	return next
+}
+
+// Entries gives the unanswered ones, in the order of their asking.
+func (b *Book) Entries() (all []*Entry) {
+	for e := b.waiting.first; e != nil; e = e.next {
+		all = append(all, e)
+	}
+	return all
+}
