@@ -171,8 +171,9 @@ func TestFanoutFirstReload(t *testing.T) {
 			second.Want("in which nothing is dropped", seq(9))
 		}
 		says(a, 4, 5, nil)
-		says(b, 3, 5, nil)
 		client.Want("who was there keeps the old one", seq(4))
+		says(b, 2, 6, nil)
+		client.Want("in which a duplicate is one, and what fills a gap comes late", seq(2), seq(5))
 	})
 }
 
