@@ -201,13 +201,17 @@ var (
 	descSourceUp  = desc("fanout_source_up", "1 while every stream's source is connected.", "route")
 	descSourceAge = desc("fanout_source_age_seconds", "Since the latest message, of the stream that has been silent longest.", "route")
 	descStale     = desc("fanout_stale_streams", "Streams that have been silent for stale_after.", "route")
+	descLine      = desc("fanout_source_messages_total", "Messages of sources that are all connected, by what became of them: won, late, filled, old; missing: what another one delivered and this one did not.", "route", "source", "result")
+	descLineUp    = desc("fanout_source_connections", "Connections open to a source that is one of several, streams together.", "route", "source")
+	descGaps      = desc("fanout_gaps_total", "Gaps in the numbers of redundant sources that none of them filled.", "route")
 	descDrops     = desc("log_lines_dropped_total", "Log lines that were dropped because the log could not be written fast enough.")
 )
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAwaiting, descAsking, descRTT, descLoad,
-		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
+		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale,
+		descLine, descLineUp, descGaps} {
 		c <- d
 	}
 }
@@ -231,6 +235,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 		if r.Fanout != nil {
 			m.collectFanout(r, gauge)
+			m.collectLines(r, gauge, counter)
 		}
 	}
 	for _, p := range m.source.Pools() {
@@ -276,4 +281,18 @@ func (m *Metrics) collectFanout(r Route, gauge func(*prometheus.Desc, float64, .
 	gauge(descSourceUp, up, r.Name)
 	gauge(descSourceAge, age, r.Name)
 	gauge(descStale, stale, r.Name)
+}
+
+// collectLines gives a route's sources that are all connected.
+func (m *Metrics) collectLines(r Route, gauge func(*prometheus.Desc, float64, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
+	lines, gaps := r.Fanout.Lines()
+	for _, l := range lines {
+		gauge(descLineUp, float64(l.Connected), r.Name, l.Name)
+		for result, n := range l.Messages {
+			counter(descLine, n, r.Name, l.Name, result)
+		}
+	}
+	if lines != nil {
+		counter(descGaps, gaps, r.Name)
+	}
 }

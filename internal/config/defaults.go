@@ -59,6 +59,8 @@ func defaultRoute() *Route {
 
 func defaultFanout() *Fanout {
 	return &Fanout{
+		Arbitration:    "standby",
+		Dedupe:         Dedupe{Window: 10 * time.Second, Bytes: 8 << 20},
 		SourceCompress: true,
 		Streams:        100,
 		Linger:         30 * time.Second,
