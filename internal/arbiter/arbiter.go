@@ -35,6 +35,9 @@ type Line struct {
 	behind bool // a gap had to time out over its silence
 	fresh  bool // connected to a stream that is under way, and not there yet: it may repeat the past
 	away   bool // its numbers are of another numbering
+	// Of one that was lost: until when it is waited for, behind left.
+	until time.Duration
+	left  int64
 	// Of this connection and numbering.
 	spoke   bool
 	first   int64
@@ -80,6 +83,7 @@ type Arbiter struct {
 	waiting waiting
 	other   other
 	seen    seen
+	now     time.Duration // of the present call
 	out     Out
 }
 
@@ -92,7 +96,8 @@ func (a *Arbiter) Line() *Line {
 
 // Remove takes a line out for good.
 func (a *Arbiter) Remove(l *Line, now time.Duration) *Out {
-	out := a.Lost(l, now)
+	*l = Line{Counts: l.Counts}
+	out := a.Tick(now)
 	for i, o := range a.lines {
 		if o == l {
 			a.lines = append(a.lines[:i], a.lines[i+1:]...)
@@ -107,9 +112,17 @@ func (a *Arbiter) Back(l *Line) {
 	*l = Line{Counts: l.Counts, up: true, fresh: a.begun}
 }
 
-// Lost says that a line is not connected any more. It is not waited for.
+// Comeback is how long a line that was lost is waited for, if the window is not
+// shorter: what it is asked for again may fill a gap.
+const Comeback = 2 * time.Second
+
+// Lost says that a line is not connected any more. It is waited for a little.
 func (a *Arbiter) Lost(l *Line, now time.Duration) *Out {
-	*l = Line{Counts: l.Counts}
+	gone := Line{Counts: l.Counts}
+	if l.up && l.spoke && !l.away && !l.behind {
+		gone.until, gone.left = now+min(Comeback, a.Rules.Window), l.last
+	}
+	*l = gone
 	return a.Tick(now)
 }
 
@@ -162,6 +175,11 @@ func (a *Arbiter) Tick(now time.Duration) *Out {
 func (a *Arbiter) Deadline() (at time.Duration) {
 	if len(a.waiting.list) > 0 {
 		at = a.waiting.oldest + a.Rules.Window
+		for _, l := range a.lines {
+			if a.awaits(l) && !l.up {
+				at = min(at, l.until)
+			}
+		}
 	}
 	if due := max(a.alive, a.other.since) + a.Rules.Window; len(a.other.list) > 0 && (at == 0 || due < at) {
 		at = due
@@ -186,6 +204,7 @@ func (a *Arbiter) begin(n int64, now time.Duration) {
 
 // settle releases what nobody has to be waited for any more.
 func (a *Arbiter) settle(now time.Duration) {
+	a.now = now
 	if a.takesOver(now) {
 		a.takeOver(now)
 	}

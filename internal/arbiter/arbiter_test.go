@@ -114,8 +114,25 @@ func TestAGapThatAllHavePassedIsReportedOnce(t *testing.T) {
 	d.says("and the other too", "b", "[2+2] 4 5", 5)
 	d.says("nothing more is said of it", "a", "6", 5, 6)
 	d.says("a gap that only one line is there to fill", "b", "", 8)
-	d.dies("ends when that line dies", "a", "[7+1] 8")
-	d.counts("what nobody had nobody missed", "b", Counts{Won: 2, Late: 1, Missing: 2})
+	d.dies("is not given up when that line dies", "a", "")
+	d.passes("which may come back", Comeback-1, "")
+	d.passes("for a little", 1, "[7+1] 8")
+	d.says("the next gap is not waited for", "b", "[9+1] 10", 10)
+	d.counts("what nobody had nobody missed", "b", Counts{Won: 3, Late: 1, Missing: 2})
+}
+
+// A line that dies and repeats what it had to say when it is back fills the gap in
+// order.
+func TestALineThatComesBackFillsTheGap(t *testing.T) {
+	d := newDesk(t, "a", "b")
+	d.says("both follow", "a", "1", 1)
+	d.says("both follow", "b", "", 1)
+	d.dies("one dies", "a", "")
+	d.says("the other drops a number", "b", "2", 2, 4)
+	d.passes("which waits", Comeback/2, "")
+	d.a.Back(d.lines["a"])
+	d.says("the first is back and repeats what it said", "a", "3 4", 2, 3)
+	d.says("and goes on", "a", "5", 4, 5)
 }
 
 func TestASilentLineIsWaitedForOnce(t *testing.T) {

@@ -172,8 +172,12 @@ func (a *Arbiter) release() {
 func (a *Arbiter) awaiting() bool { return slices.ContainsFunc(a.lines, a.awaits) }
 
 // awaits tells whether a line may deliver the next number: it is connected, not
-// behind, and has not passed it. One that may repeat the past may get there.
+// behind, and has not passed it. One that may repeat the past may get there, one
+// that was lost a moment ago may come back.
 func (a *Arbiter) awaits(l *Line) bool {
+	if !l.up {
+		return a.now < l.until && l.left < a.next
+	}
 	return l.up && !l.behind && (!l.away || l.fresh) && (!l.spoke || l.away || l.last < a.next)
 }
 
@@ -181,7 +185,7 @@ func (a *Arbiter) awaits(l *Line) bool {
 func (a *Arbiter) giveUp() {
 	for _, l := range a.lines {
 		if a.awaits(l) {
-			l.behind = true
+			l.behind, l.until = true, 0
 		}
 	}
 	to := a.waiting.list[0].n
