@@ -62,7 +62,7 @@ func newPricer(name string, from *prices) (*pricer, error) {
 
 // converse answers one client.
 func (p *pricer) converse(t *talk) {
-	var all []pending // the next one first
+	var all []pending // the next one first; no more than gather.outstanding
 	for {
 		var due time.Time // none: it waits for the client alone
 		if len(all) > 0 {
