@@ -45,6 +45,10 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 		s.toClient(op, frame, payload)
 	case gather.Late:
 		s.route.Observe.Scattered(s.route.Name, eventLate)
+	case gather.NoRoom:
+		if s.route.Observe.Scattered(s.route.Name, eventNoRoom); e != nil {
+			s.collected(e)
+		}
 	case gather.Whole:
 		s.collected(e)
 	case gather.Unknown:
@@ -59,8 +63,7 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 // collected gives the client what was collected for a message.
 func (s *session) collected(e *gather.Entry) {
 	r := s.room()
-	var partial bool
-	if r.answer, partial = e.AppendCollected(r.answer[:0]); partial {
+	if r.answer = e.AppendCollected(r.answer[:0]); e.Partial() {
 		s.route.Observe.Scattered(s.route.Name, eventPartial)
 	}
 	s.book.Settle(e)

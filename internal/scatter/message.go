@@ -221,7 +221,9 @@ func (s *session) enroll(m *mail) *gather.Entry {
 		return nil
 	}
 	e := s.book.Enter(idHash(id), id, raw, s.now())
-	e.To = m.to
+	if e.To = m.to; m.keyed && s.route.keyed {
+		s.book.About(e, m.key)
+	}
 	if s.route.holds {
 		s.book.Hold(e, m.frame)
 	}

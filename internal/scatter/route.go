@@ -60,6 +60,7 @@ const (
 	eventNowhere   = "error_unrouted"  // answered with an error: no instance could be asked
 	eventInvalid   = "invalid"         // text that is not JSON, or not read strictly
 	eventPartial   = "collect_missing" // answered with what was collected, and some did not answer
+	eventNoRoom    = "collect_no_room" // an answer dropped, and its instance missing: too much is held
 	eventResent    = "resent"          // sent again, because its instance was lost
 	eventHedged    = "hedged"          // sent to a second instance
 	eventLate      = "late"            // an answer dropped: the client had one

@@ -51,7 +51,7 @@ const keptRoom = 256 << 10
 
 // tidy lets go of what a large message has left.
 func (r *room) tidy() {
-	for _, b := range []*[]byte{&r.plain, &r.inflated, &r.frame, &r.answer, &r.out} {
+	for _, b := range []*[]byte{&r.plain, &r.inflated, &r.frame, &r.answer, &r.out, &r.key, &r.id} {
 		if cap(*b) > keptRoom {
 			*b = nil
 		}

@@ -156,6 +156,7 @@ func (s *session) Drained(*loop.Conn) {
 			g.conn.Resume()
 		}
 	}
+	s.unclog()
 }
 
 // begins judges whether the client's next message is taken now. Once the client is
@@ -184,10 +185,11 @@ func (s *session) begins(uint64) verdict {
 	return wait
 }
 
-// clogged tells whether the client's next message has to wait for an instance:
-// one that is behind with what it was sent, or that owes too many answers.
+// clogged tells whether the client's next message has to wait: for an instance
+// that is behind with what it was sent, or that owes too many answers, or for the
+// client to read what it was answered, by us too.
 func (s *session) clogged() bool {
-	if s.parked != nil || s.throttled != 0 || s.book.Full() {
+	if s.parked != nil || s.throttled != 0 || s.book.Full() || s.client.conn.Full() {
 		return true
 	}
 	for _, g := range s.legs {
