@@ -34,6 +34,7 @@ func (c Scatter) String() string {
 type Fleet struct {
 	Instances []*Instance
 	heard     chan Heard
+	later     []Heard // what was passed over and is still to be told
 	answer    atomic.Pointer[func(at int, h *Head) string]
 }
 
@@ -117,6 +118,11 @@ func (f *Fleet) Answer(how func(at int, h *Head) string) { f.answer.Store(&how) 
 // Next gives what comes next.
 func (f *Fleet) Next(t testing.TB, sentence string) Heard {
 	t.Helper()
+	if len(f.later) > 0 {
+		h := f.later[0]
+		f.later = f.later[1:]
+		return h
+	}
 	select {
 	case h := <-f.heard:
 		return h
@@ -154,6 +160,22 @@ func (f *Fleet) Until(t testing.TB, sentence string, wanted func(Heard) bool) He
 	}
 }
 
+// Find is Until that forgets nothing: what it passes over comes afterwards. What
+// happens at several instances has no order.
+func (f *Fleet) Find(t testing.TB, sentence string, wanted func(Heard) bool) Heard {
+	t.Helper()
+	var passed []Heard
+	h := f.Until(t, sentence, func(h Heard) bool {
+		if wanted(h) {
+			return true
+		}
+		passed = append(passed, h)
+		return false
+	})
+	f.later = append(passed, f.later...)
+	return h
+}
+
 // Message gives the next message, wherever it comes to. Legs that begin or end
 // are passed over, and so are closes.
 func (f *Fleet) Message(t testing.TB, sentence string) Heard {
@@ -165,7 +187,7 @@ func (f *Fleet) Message(t testing.TB, sentence string) Heard {
 // to it before that.
 func (f *Fleet) WantLeft(t testing.TB, sentence string, leg *Peer, code uint16) {
 	t.Helper()
-	h := f.Until(t, sentence, func(h Heard) bool { return h.Leg == leg })
+	h := f.Find(t, sentence, func(h Heard) bool { return h.Leg == leg && h.Head == nil })
 	if h.Frame != Close(code, "") {
 		t.Fatalf("%s: want a close with %d, instance %d got %v (ended: %v)", sentence, code, h.At, h.Frame, h.Ended)
 	}

@@ -15,9 +15,9 @@ import (
 // several, cut at any byte, as one frame with the same payload.
 func TestScatterFrames(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		b := testkit.Listen(t)
-		a := testkit.Start(t, tr, testkit.Scatter{Upstreams: []string{b.URL()}, Scatter: `send: {hash: {path: k, bytes: [0, 2]}}, gather: {id: id}`}.String())
-		client, leg := testkit.Open(t, a, b)
+		in := testkit.Listen(t)
+		a := testkit.Start(t, tr, testkit.Scatter{Limits: "pings_per_second: 0", Upstreams: []string{in.URL()}, Scatter: `send: {hash: {path: k, bytes: [0, 2]}}, gather: {id: id}`}.String())
+		client, leg := testkit.Open(t, a, in)
 		for _, payload := range []string{`{"k":1}`, "", `not JSON`, strings.Repeat("x", 125), strings.Repeat("y", 126)} {
 			whole := client.Bytes(testkit.Text(payload))
 			client.SendBytes(whole)

@@ -50,6 +50,7 @@ func TestScatterBy(t *testing.T) {
 				{testkit.Text(`{"head":{"type":"quote"}}`), 1},
 				{testkit.Text("\t{ \"x\":[1,{\"type\":1}], \"head\" : {\"type\":\"qu\\u006fte\"} }\n"), 1},
 				{testkit.Text(`{"head":{"type":7}}`), 2},
+				{testkit.Text(`{"head":{"type":0.7e1}}`), 2},
 				{testkit.Text(`{"head":{"type":"7"}}`), 2},
 				{testkit.Text(`{"head":{"type":"Quote"}}`), at},
 				{testkit.Text(`{"head":{"type":["quote"]}}`), at},
