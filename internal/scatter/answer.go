@@ -110,7 +110,14 @@ func (s *session) tell(id []byte, reason, instance string) {
 		return
 	}
 	s.toClient(ws.Text, nil, b.Bytes())
+	if s.client.conn.Full() {
+		s.told += b.Len()
+	}
 }
+
+// mostTold is how much of our own answers waits for a client to read it before that
+// is not read itself, in bytes.
+const mostTold = 64 << 10
 
 // unanswered tells the client that a message gets no answer.
 func (s *session) unanswered(e *gather.Entry, event, reason string) {

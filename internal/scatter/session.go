@@ -57,6 +57,7 @@ type session struct {
 	tokens     limit.Bucket  // client messages
 	pings      limit.Bucket  // client pings
 	throttled  time.Duration // the client is not read until then; 0 for no such wait
+	told       int           // bytes of our own answers since the client last took what waited for it
 	numbers    uint32        // of legs, the latest
 	last       lastWord
 	parting    lastWord // what it will be from leaveAt on
@@ -156,6 +157,7 @@ func (s *session) Drained(*loop.Conn) {
 			g.conn.Resume()
 		}
 	}
+	s.told = 0
 	s.unclog()
 }
 
@@ -185,11 +187,11 @@ func (s *session) begins(uint64) verdict {
 	return wait
 }
 
-// clogged tells whether the client's next message has to wait: for an instance
-// that is behind with what it was sent, or that owes too many answers, or for the
-// client to read what it was answered, by us too.
+// clogged tells whether the client's next message has to wait for an instance:
+// one that is behind with what it was sent, or that owes too many answers; or
+// until it reads what it was told in their place.
 func (s *session) clogged() bool {
-	if s.parked != nil || s.throttled != 0 || s.book.Full() || s.client.conn.Full() {
+	if s.parked != nil || s.throttled != 0 || s.told >= mostTold || s.book.Full() {
 		return true
 	}
 	for _, g := range s.legs {
