@@ -91,6 +91,47 @@ func ExampleFanout() {
 	// closed: <nil>
 }
 
+// Each message goes to the server that its user belongs to.
+func ExampleScatter() {
+	a, b := httptest.NewServer(echo("a")), httptest.NewServer(echo("b"))
+	defer a.Close()
+	defer b.Close()
+
+	work := sluice.Scatter(sluice.ScatterConfig{Upstreams: []string{ws(a, ""), ws(b, "")}, Send: "hash:user"})
+	http.Handle("/work", work)
+	server := httptest.NewServer(nil)
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, ws(server, "/work"), nil)
+	if err != nil {
+		panic(err)
+	}
+	served := map[string]map[string]bool{} // the servers of each user
+	for n := range 40 {
+		user := fmt.Sprint("u", n%10)
+		_ = c.Write(ctx, websocket.MessageText, []byte(`{"user": "`+user+`"}`))
+		_, text, _ := c.Read(ctx)
+		if served[user] == nil {
+			served[user] = map[string]bool{}
+		}
+		served[user][string(text[:1])] = true
+	}
+	moved := 0
+	for _, servers := range served {
+		if len(servers) > 1 {
+			moved++
+		}
+	}
+	fmt.Println(len(served), "users,", moved, "of them at more than one server")
+	go c.CloseRead(ctx)
+	fmt.Println("closed:", work.Close(ctx))
+	// Output:
+	// 10 users, 0 of them at more than one server
+	// closed: <nil>
+}
+
 // Sessions are spread over two servers.
 func ExampleBalance() {
 	a, b := httptest.NewServer(echo("a")), httptest.NewServer(echo("b"))

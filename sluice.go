@@ -1,9 +1,11 @@
 // Package sluice puts Sluice into a Go program's own http.Server: Fanout hands
 // the stream of one WebSocket source to any number of clients, Balance spreads
-// WebSocket sessions over instances of a server.
+// WebSocket sessions over instances of a server, Scatter sends each message of a
+// session to the instance that it belongs to, and gathers the answers.
 //
 //	http.Handle("/feed", sluice.Fanout(sluice.FanoutConfig{Source: []string{"wss://feed.example.com/"}}))
 //	http.Handle("/chat", sluice.Balance(sluice.BalanceConfig{Upstreams: []string{"ws://10.0.0.1:9000", "ws://10.0.0.2:9000"}}))
+//	http.Handle("/work", sluice.Scatter(sluice.ScatterConfig{Upstreams: []string{"ws://10.0.0.1:9000", "ws://10.0.0.2:9000"}, Send: "hash:symbol"}))
 //
 // A Handler may be used by any number of goroutines; close it with Close when
 // the server is shut down. What has no field here is said in YAML, as in a
@@ -61,6 +63,22 @@ type BalanceConfig struct {
 	Logger       *slog.Logger // nil: slog.Default()
 }
 
+// ScatterConfig says what a Scatter does. The zero value of a field means the
+// default that docs/configuration.md states.
+type ScatterConfig struct {
+	Upstreams  []string            // ws:// or wss:// URLs; a name stands for all its addresses
+	Pools      map[string][]string // others, by the names that YAML's send has for them
+	Send       string              // least_load, round_robin, all, or hash:PATH, PATH being the JSON path of a message's key; others in YAML
+	Gather     string              // interleave, first or collect
+	ID         string              // the JSON path of what pairs answers with messages
+	Timeout    time.Duration       // for the answers to a message with an id
+	HedgeAfter time.Duration       // first: a second instance is asked so much later
+	Origins    []string            // of browsers' pages; nil: the instance judges
+	YAML       string              // more keys of the configuration's scatter, as "on_lost: resend"
+	Route      string              // more keys of its route, as "limits: {messages: {rate: 10}}"
+	Logger     *slog.Logger        // nil: slog.Default()
+}
+
 // Handler serves WebSocket clients, and others where its mode does.
 type Handler struct {
 	app    *app.App
@@ -76,6 +94,10 @@ func Fanout(cfg FanoutConfig) *Handler { return must(NewFanout(cfg)) }
 // Balance makes a Handler that spreads sessions over instances. It panics where
 // cfg makes no sense; NewBalance gives an error.
 func Balance(cfg BalanceConfig) *Handler { return must(NewBalance(cfg)) }
+
+// Scatter makes a Handler that sends each message to the instance it belongs to.
+// It panics where cfg makes no sense; NewScatter gives an error.
+func Scatter(cfg ScatterConfig) *Handler { return must(NewScatter(cfg)) }
 
 func must(h *Handler, err error) *Handler {
 	if err != nil {
@@ -102,7 +124,7 @@ func NewFanout(cfg FanoutConfig) (*Handler, error) {
 	r := block{}
 	r.add("headers", map[string]any{"set": cfg.Header}, len(cfg.Header) > 0)
 	r.add("origins", cfg.Origins, cfg.Origins != nil)
-	return start("fanout", m, cfg.YAML, r, cfg.Route, cfg.Logger)
+	return start("fanout", nil, m, cfg.YAML, r, cfg.Route, cfg.Logger)
 }
 
 // NewBalance is like Balance, for a configuration that is not the program's
@@ -117,7 +139,43 @@ func NewBalance(cfg BalanceConfig) (*Handler, error) {
 	m.add("sticky", map[string]string{"cookie": cfg.StickyCookie}, cfg.StickyCookie != "")
 	r := block{}
 	r.add("origins", cfg.Origins, cfg.Origins != nil)
-	return start("balance", m, cfg.YAML, r, cfg.Route, cfg.Logger)
+	return start("balance", nil, m, cfg.YAML, r, cfg.Route, cfg.Logger)
+}
+
+// NewScatter is like Scatter, for a configuration that is not the program's own.
+// Names are looked up before it returns.
+func NewScatter(cfg ScatterConfig) (*Handler, error) {
+	if len(cfg.Upstreams) == 0 && cfg.YAML == "" {
+		return nil, errors.New("ScatterConfig.Upstreams are needed")
+	}
+	top := block{}
+	pools := map[string]any{}
+	for name, urls := range cfg.Pools {
+		pools[name] = map[string]any{"upstreams": urls}
+	}
+	top.add("pools", pools, len(pools) > 0)
+	m := block{}
+	m.add("upstreams", cfg.Upstreams, len(cfg.Upstreams) > 0)
+	if path, hashed := strings.CutPrefix(cfg.Send, "hash:"); hashed {
+		m.add("send", map[string]string{"hash": path}, true)
+	} else {
+		m.add("send", cfg.Send, cfg.Send != "")
+	}
+	g := map[string]any{}
+	for name, value := range map[string]string{"policy": cfg.Gather, "id": cfg.ID} {
+		if value != "" {
+			g[name] = value
+		}
+	}
+	for name, d := range map[string]time.Duration{"timeout": cfg.Timeout, "hedge_after": cfg.HedgeAfter} {
+		if d != 0 {
+			g[name] = d.String()
+		}
+	}
+	m.add("gather", g, len(g) > 0)
+	r := block{}
+	r.add("origins", cfg.Origins, cfg.Origins != nil)
+	return start("scatter", top, m, cfg.YAML, r, cfg.Route, cfg.Logger)
 }
 
 // block is lines of YAML, a key each.
@@ -142,9 +200,11 @@ func (b block) write(to *strings.Builder, indent, more string) {
 }
 
 // start runs an App of one route for every request.
-func start(mode string, m block, yaml string, r block, route string, log *slog.Logger) (*Handler, error) {
+func start(mode string, top, m block, yaml string, r block, route string, log *slog.Logger) (*Handler, error) {
 	var text strings.Builder
-	text.WriteString("admin: \"off\"\ndrain: 2s\nroutes:\n  - match: {path: /}\n")
+	text.WriteString("admin: \"off\"\ndrain: 2s\n")
+	top.write(&text, "", "")
+	text.WriteString("routes:\n  - match: {path: /}\n")
 	r.write(&text, "    ", route)
 	text.WriteString("    " + mode + ":\n")
 	m.write(&text, "      ", yaml)

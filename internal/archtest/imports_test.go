@@ -9,7 +9,7 @@ import (
 // The layers of the design, section 3: cmd → app → server → modes →
 // {upstream, loop} → core.
 var (
-	core   = []string{"ws", "handshake", "balance", "health", "limit", "keep", "content", "rule", "gather", "config"}
+	core   = []string{"ws", "handshake", "balance", "health", "limit", "keep", "arbiter", "content", "rule", "gather", "config"}
 	modes  = []string{"relay", "fanout", "scatter"}
 	engine = []string{"loop", "upstream"}
 )
@@ -26,6 +26,7 @@ var may = map[string]struct {
 	"health":    {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"limit":     {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"keep":      {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
+	"arbiter":   {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"content":   {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"rule":      {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"gather":    {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},

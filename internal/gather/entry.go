@@ -2,6 +2,7 @@ package gather
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -90,6 +91,11 @@ func (e *Entry) Asks(leg uint32) bool {
 		}
 	}
 	return false
+}
+
+// Partial tells whether a leg that was asked, or should have been, gave no answer.
+func (e *Entry) Partial() bool {
+	return slices.ContainsFunc(e.asks, func(a ask) bool { return a.state != replied })
 }
 
 // AppendCollected appends the one answer that is made of all: the id, the

@@ -63,7 +63,9 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 // collected gives the client what was collected for a message.
 func (s *session) collected(e *gather.Entry) {
 	r := s.room()
-	r.answer = e.AppendCollected(r.answer[:0])
+	if r.answer = e.AppendCollected(r.answer[:0]); e.Partial() {
+		s.route.Observe.Scattered(s.route.Name, eventPartial)
+	}
 	s.book.Settle(e)
 	s.toClient(ws.Text, nil, r.answer)
 }
@@ -108,15 +110,22 @@ func (s *session) tell(id []byte, reason, instance string) {
 		return
 	}
 	s.toClient(ws.Text, nil, b.Bytes())
+	if s.client.conn.Full() {
+		s.told += b.Len()
+	}
 }
+
+// mostTold is how much of our own answers waits for a client to read it before that
+// is not read itself, in bytes.
+const mostTold = 64 << 10
 
 // unanswered tells the client that a message gets no answer.
 func (s *session) unanswered(e *gather.Entry, event, reason string) {
-	s.route.Observe.Scattered(s.route.Name, event)
 	if s.route.book.Policy == gather.Collect {
 		s.collected(e)
 		return
 	}
+	s.route.Observe.Scattered(s.route.Name, event)
 	raw := append([]byte(nil), e.Raw...)
 	_, instance := e.Asked()
 	s.book.Settle(e)
@@ -126,8 +135,6 @@ func (s *session) unanswered(e *gather.Entry, event, reason string) {
 // expired is a message whose answers did not come in time.
 func (s *session) expired(e *gather.Entry) {
 	switch {
-	case s.route.book.Policy == gather.Collect:
-		s.unanswered(e, eventPartial, "")
 	case e.Orphaned():
 		s.unanswered(e, eventNowhere, "no instance could be asked in time")
 	default:

@@ -141,7 +141,7 @@ func (s *session) checkLeg(g *leg, now time.Duration) {
 	switch idle := s.route.Scatter.LegIdle; {
 	case g.stage == leaving:
 		s.left(g, now)
-	case idle > 0 && now >= g.used+idle && s.phase == open && s.idle(g):
+	case idle > 0 && now >= g.used+idle && s.phase == open && g != s.home && s.idle(g):
 		s.letGo(g, ws.CodeNormal)
 	}
 }

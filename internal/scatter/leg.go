@@ -50,6 +50,7 @@ type item struct {
 	frame []byte
 	entry *gather.Entry // nil: it has no id
 	seq   uint64        // of entry: that may be another message's by now
+	key   uint64        // as in mail
 	to    *destination
 	tries int
 }
@@ -84,11 +85,14 @@ func (s *session) openLeg(to *upstream.Balancer, inst *upstream.Instance) (*leg,
 		return nil, errLegs
 	}
 	pick := to.For("", "")
-	_, err := pick.This(inst, nil)
+	err := pick.Take(inst)
 	if err != nil && err != upstream.ErrBusy {
 		return nil, err
 	}
 	g := s.newLeg(inst, to, pick)
+	if s.home == nil && (to.Pool() == s.route.home.Pool() || s.route.Scatter.MaxLegs == 1) {
+		s.home = g
+	}
 	if err == upstream.ErrBusy {
 		g.stage, g.until, g.answer = waiting, s.now()+busyEvery, s.now()+patience
 		return g, nil
@@ -108,7 +112,7 @@ func (g *leg) ask() {
 
 // askAgain asks an instance that had no room for a handshake.
 func (g *leg) askAgain(now time.Duration) {
-	_, err := g.pick.This(g.inst, nil)
+	err := g.pick.Take(g.inst)
 	switch {
 	case err == upstream.ErrBusy && now < g.answer:
 		g.until = now + busyEvery
@@ -121,14 +125,15 @@ func (g *leg) askAgain(now time.Duration) {
 }
 
 // makeRoom tells whether one leg more is allowed. One that nobody waits for may
-// have to go for it, the one that was used least lately.
+// have to go for it, the one that was used least lately; home only where there
+// can be no other.
 func (s *session) makeRoom() bool {
 	if len(s.legs) < s.route.Scatter.MaxLegs {
 		return true
 	}
 	var idle *leg
 	for _, g := range s.legs {
-		if s.idle(g) && (idle == nil || g.used < idle.used) {
+		if s.idle(g) && (g != s.home || s.route.Scatter.MaxLegs == 1) && (idle == nil || g.used < idle.used) {
 			idle = g
 		}
 	}
@@ -141,7 +146,7 @@ func (s *session) makeRoom() bool {
 
 // idle tells whether nobody waits for anything of a leg.
 func (s *session) idle(g *leg) bool {
-	return g != s.home && g.stage >= standing && len(g.queue) == 0 && !g.in.InMessage() && (g.owes == 0 || !s.book.Owes(g.number))
+	return g.stage >= standing && len(g.queue) == 0 && !g.in.InMessage() && (g.owes == 0 || !s.book.Owes(g.number))
 }
 
 // Data takes what the instance says.
@@ -228,6 +233,7 @@ func (g *leg) stands() {
 		}
 	}
 	g.flush()
+	s.unclog() // the client may have waited for that
 }
 
 // send has a message go to the instance, as soon as that takes it.
@@ -294,6 +300,7 @@ func (g *leg) EOF(c *loop.Conn) {
 	s := g.session
 	switch {
 	case s == nil:
+		c.Loop().Disarm(&g.timer)
 		g.conn.Close()
 	case g.stage == asking && s.phase == opening:
 		if p := c.Kept(); len(p) > 0 {

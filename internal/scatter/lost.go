@@ -49,7 +49,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	if s.phase >= lost {
 		return
 	}
-	if stood {
+	if stood && name != "moved" {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
@@ -59,7 +59,7 @@ func (s *session) lose(g *leg, name, reason string) {
 			s.reroute(it)
 		}
 	}
-	if s.phase == open && stood {
+	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g)
 	}
 	if s.phase >= lost {
@@ -91,7 +91,7 @@ func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 		}
 		switch {
 		case s.route.book.Policy == gather.Collect:
-			s.unanswered(e, eventPartial, reason)
+			s.collected(e)
 		case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
 		case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
 			s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
@@ -108,11 +108,12 @@ func (s *session) reroute(it *item) {
 	if s.phase >= lost || it.to == nil || it.to.all && it.tries == 0 && len(s.legs) > 0 {
 		return // the others have it
 	}
-	m := mail{frame: it.frame, to: it.to}
-	g, err := (*leg)(nil), error(upstream.ErrTried)
-	if it.tries < maxTries {
-		g, err = s.legFor(&m, nil)
+	if it.tries >= maxTries {
+		s.nowhere(nil, upstream.ErrTried)
+		return
 	}
+	m := mail{frame: it.frame, to: it.to, key: it.key}
+	g, err := s.legFor(&m, nil)
 	if err != nil {
 		s.nowhere(nil, err)
 		return
@@ -149,15 +150,26 @@ func (s *session) reopen(g *leg) {
 		}
 	}
 	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
+	if err == nil && s.shuns(inst) {
+		err = upstream.ErrTried // it would be lost again, and again
+	}
 	if err == nil {
 		var other *leg
 		if other, err = s.openLeg(g.from, inst); err == nil && s.home == nil {
 			s.home = other
 		}
 	}
-	if err != nil && len(s.legs) == 0 {
+	switch {
+	case err == nil || len(s.legs) > 0:
+	case s.retry != 0: // messages wait for an instance: one may come yet
+	default:
 		s.giveUp("no instance is left: " + err.Error())
 	}
+}
+
+// shuns tells whether a leg to the instance was lost a moment ago.
+func (s *session) shuns(inst *upstream.Instance) bool {
+	return slices.ContainsFunc(s.shunned, func(x shunned) bool { return x.inst == inst })
 }
 
 // forget takes a leg out of the session, and ends its connection unless it was

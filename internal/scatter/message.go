@@ -84,6 +84,9 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 
 // deliver sends a message of which it is known where it belongs.
 func (s *session) deliver(m *mail) {
+	if s.retry != 0 && s.parked == nil {
+		s.sendAgain() // older ones come first
+	}
 	var g *leg
 	if !m.to.all {
 		var err error
@@ -198,7 +201,7 @@ func (s *session) keyOf(m *mail) ([]byte, bool) {
 // ruled gives the pool of the first rule that holds.
 func (s *session) ruled(m *mail) (pool string, ok bool) {
 	in := &s.room().input
-	*in = rule.Input{Payload: m.payload, Binary: m.binary, Opaque: !m.valid, Request: s.asked}
+	*in = rule.Input{Payload: m.payload, Binary: m.binary, Checked: m.valid, Opaque: s.route.inspects && !m.valid, Request: s.asked}
 	defer func() { *in = rule.Input{} }()
 	for k := range s.route.Scatter.Send.Rules {
 		rl := &s.route.Scatter.Send.Rules[k]

@@ -29,6 +29,14 @@ type beginning struct {
 	patient time.Duration // until when an instance with room for a handshake is waited for
 }
 
+// plain is the client's offer as instances get it: messages are read here, so
+// they come uncompressed.
+func (b *beginning) plain() *handshake.Offer {
+	o := *b.req.Offer
+	o.Deflate = nil
+	return &o
+}
+
 // enter asks the next instance to be home.
 func (s *session) enter() {
 	b := s.begun
@@ -52,7 +60,7 @@ func (s *session) enter() {
 	b.tried = append(b.tried, inst)
 	g := s.newLeg(inst, s.route.home, b.pick)
 	g.counted, s.home = true, g
-	head := b.req.Offer.AppendRequest(nil, &handshake.Forward{
+	head := b.plain().AppendRequest(nil, &handshake.Forward{
 		Target: inst.Target(b.req.Target), Host: b.pick.Host(inst, b.req.Host), Key: g.key, Header: b.req.Header,
 	})
 	g.dial(head)
@@ -104,9 +112,7 @@ func (s *session) badGateway(g *leg, err error) {
 func (s *session) welcomed(g *leg, head []byte) error {
 	b := s.begun
 	offer := b.req.Offer
-	plain := *offer
-	plain.Deflate = nil // messages are read here
-	answer, err := plain.Accept(head, g.key)
+	answer, err := b.plain().Accept(head, g.key)
 	if err != nil {
 		return err
 	}

@@ -194,6 +194,9 @@ func (r *Route) has(i *upstream.Instance) bool {
 	return slices.ContainsFunc(r.balancers(), func(b *upstream.Balancer) bool { return b.Has(i) })
 }
 
+// Ruled tells whether rules may look at a client's request.
+func (r *Route) Ruled() bool { return r.Scatter.Send.Kind == "rules" }
+
 // Home gives the balancer that chooses where a session begins.
 func (r *Route) Home() *upstream.Balancer { return r.home }
 

@@ -144,6 +144,7 @@ type Leaving struct {
 	Route    *Route             // sessions of it alone; nil: of all
 	Code     uint16             // what clients are told whose session ends
 	Reason   string
+	Down     bool          // the instance is: what it owes is lost
 	Spread   time.Duration // over which this is done; each at a time of its own
 }
 
@@ -160,7 +161,7 @@ func (sc *Scatter) Leave(w Leaving) {
 		switch {
 		case w.Route != nil && s.route != w.Route:
 		case w.Instance != nil:
-			s.leaveInstance(w.Instance, w.Spread)
+			s.leaveInstance(w.Instance, w.Down, w.Spread)
 		default:
 			s.schedule(&w)
 		}

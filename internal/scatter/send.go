@@ -79,7 +79,7 @@ func (s *session) avoided(others []*upstream.Instance) []*upstream.Instance {
 
 // sendTo has a message go to a leg's instance.
 func (s *session) sendTo(g *leg, m *mail, e *gather.Entry, tries int) {
-	it := item{frame: m.frame, to: m.to, tries: tries}
+	it := item{frame: m.frame, to: m.to, key: m.key, tries: tries}
 	if e != nil {
 		s.book.Sent(e, g.number, g.inst.Name())
 		if g.owes++; m.keyed && s.route.keyed {
@@ -186,14 +186,23 @@ func (s *session) tryAgain(now time.Duration) {
 		s.enter()
 		return
 	}
+	s.sendAgain()
+	s.unclog()
+	switch {
+	case s.parked != nil:
+		s.retry = now + busyEvery
+	case s.phase == open && len(s.legs) == 0 && s.book.Waiting() == 0:
+		s.giveUp("no instance is left")
+	}
+}
+
+// sendAgain sends the messages that wait for an instance, in the order in which
+// they came.
+func (s *session) sendAgain() {
 	for _, e := range s.book.Entries() {
 		if e.Orphaned() && !s.again(e, e.Message) {
-			s.retry = now + tryEvery
+			s.retry = sooner(s.retry, s.now()+tryEvery)
 		}
-	}
-	s.unclog()
-	if s.parked != nil {
-		s.retry = now + busyEvery
 	}
 }
 

@@ -57,6 +57,7 @@ type session struct {
 	tokens     limit.Bucket  // client messages
 	pings      limit.Bucket  // client pings
 	throttled  time.Duration // the client is not read until then; 0 for no such wait
+	told       int           // bytes of our own answers since the client last took what waited for it
 	numbers    uint32        // of legs, the latest
 	last       lastWord
 	parting    lastWord // what it will be from leaveAt on
@@ -103,6 +104,7 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 
 // EOF is the client's last byte.
 func (s *session) EOF(*loop.Conn) {
+	s.client.gotEOF = true
 	switch {
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
@@ -140,17 +142,26 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
+	if s.phase == closing && s.client.gotEOF {
+		s.finish()
+		return
+	}
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
 		}
 	}
+	s.told = 0
 	s.unclog()
 }
 
-// begins judges whether the client's next message is taken now.
+// begins judges whether the client's next message is taken now. Once the client is
+// to be told the end, its messages are passed over: its close is behind them.
 func (s *session) begins(uint64) verdict {
-	if s.phase != open || s.clogged() {
+	switch {
+	case s.phase >= lost:
+		return pass
+	case s.phase != open || s.clogged():
 		return wait
 	}
 	limits := &s.route.Limits
@@ -170,11 +181,11 @@ func (s *session) begins(uint64) verdict {
 	return wait
 }
 
-// clogged tells whether the client's next message has to wait: for an instance
-// that is behind with what it was sent, or that owes too many answers, or for the
-// client to read what it was answered, by us too.
+// clogged tells whether the client's next message has to wait for an instance:
+// one that is behind with what it was sent, or that owes too many answers; or
+// until it reads what it was told in their place.
 func (s *session) clogged() bool {
-	if s.parked != nil || s.throttled != 0 || s.book.Full() || s.client.conn.Full() {
+	if s.parked != nil || s.throttled != 0 || s.told >= mostTold || s.book.Full() {
 		return true
 	}
 	for _, g := range s.legs {
@@ -196,18 +207,25 @@ func (s *session) unclog() {
 	}
 }
 
+// mayPing takes a token for a client's ping.
+func (s *session) mayPing() bool {
+	most := s.route.Limits.PingsPerSecond
+	if most == 0 {
+		return true
+	}
+	ready, _ := s.pings.Take(s.now(), float64(most), most)
+	return ready
+}
+
 // control treats a control frame of the client's. Pings and pongs are between two
 // neighbours here: there is no one instance to pass them to.
 func (s *session) control(op ws.Opcode, payload []byte) error {
 	switch op {
 	case ws.Ping:
-		most := s.route.Limits.PingsPerSecond
-		if ready := true; most > 0 {
-			if ready, _ = s.pings.Take(s.now(), float64(most), most); !ready {
-				s.client.deaf = true
-				s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
-				return nil
-			}
+		if !s.mayPing() {
+			s.client.deaf = true
+			s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
+			return nil
 		}
 		s.client.pinged(payload)
 	case ws.Pong:

@@ -164,6 +164,9 @@ func (a *App) Stop() {
 		if n := a.sessions(); n != 0 {
 			a.t.Errorf("%d sessions are still counted after the end", n)
 		}
+		if n := a.awaited(); n != 0 {
+			a.t.Errorf("%d messages are still awaited after the end", n)
+		}
 		log := a.log.String()
 		if strings.Contains(log, "panic") {
 			a.t.Errorf("a panic was logged")
@@ -189,12 +192,25 @@ func (a *App) sessions() (n int64) {
 	return max(n, held)
 }
 
+// awaited counts the messages that instances owe answers to.
+func (a *App) awaited() (n int64) {
+	for _, p := range a.Pools() {
+		for _, i := range p.Instances() {
+			n += max(i.Awaited(), -i.Awaited())
+		}
+	}
+	return n
+}
+
 // WantNoSessions waits until every session is counted out.
 func (a *App) WantNoSessions(t testing.TB, sentence string) {
 	t.Helper()
 	within(t, sentence, func() string {
-		if n := a.sessions(); n != 0 {
+		if a.sessions() != 0 {
 			return "sessions are still counted"
+		}
+		if a.awaited() != 0 {
+			return "answers are still awaited"
 		}
 		return ""
 	})

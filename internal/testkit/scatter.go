@@ -2,8 +2,11 @@ package testkit
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // Scatter is a configuration with one route that scatters, called r.
@@ -31,6 +34,8 @@ func (c Scatter) String() string {
 type Fleet struct {
 	Instances []*Instance
 	heard     chan Heard
+	later     []Heard // what was passed over and is still to be told
+	answer    atomic.Pointer[func(at int, h *Head) string]
 }
 
 // Heard is something that came to an instance of a fleet: a new leg, a frame, or
@@ -77,7 +82,11 @@ func (f *Fleet) accept(t testing.TB, in *Instance, at int) {
 func (f *Fleet) serve(leg *Peer, at int) {
 	head, err := leg.NextHead()
 	if err == nil {
-		err = leg.TrySend([]byte(Answer(head)))
+		answer := Answer(head)
+		if how := f.answer.Load(); how != nil {
+			answer = (*how)(at, head)
+		}
+		err = leg.TrySend([]byte(answer))
 	}
 	if err != nil {
 		leg.Close()
@@ -102,9 +111,18 @@ func (f *Fleet) URLs() (urls []string) {
 	return urls
 }
 
+// Answer has instances answer legs that come from now on in another way than
+// with a good 101.
+func (f *Fleet) Answer(how func(at int, h *Head) string) { f.answer.Store(&how) }
+
 // Next gives what comes next.
 func (f *Fleet) Next(t testing.TB, sentence string) Heard {
 	t.Helper()
+	if len(f.later) > 0 {
+		h := f.later[0]
+		f.later = f.later[1:]
+		return h
+	}
 	select {
 	case h := <-f.heard:
 		return h
@@ -129,6 +147,49 @@ func (f *Fleet) Want(t testing.TB, sentence string, want Frame) Heard {
 		default:
 			return h
 		}
+	}
+}
+
+// Until passes over what comes until it is what is wanted.
+func (f *Fleet) Until(t testing.TB, sentence string, wanted func(Heard) bool) Heard {
+	t.Helper()
+	for {
+		if h := f.Next(t, sentence); wanted(h) {
+			return h
+		}
+	}
+}
+
+// Find is Until that forgets nothing: what it passes over comes afterwards. What
+// happens at several instances has no order.
+func (f *Fleet) Find(t testing.TB, sentence string, wanted func(Heard) bool) Heard {
+	t.Helper()
+	var passed []Heard
+	h := f.Until(t, sentence, func(h Heard) bool {
+		if wanted(h) {
+			return true
+		}
+		passed = append(passed, h)
+		return false
+	})
+	f.later = append(passed, f.later...)
+	return h
+}
+
+// Message gives the next message, wherever it comes to. Legs that begin or end
+// are passed over, and so are closes.
+func (f *Fleet) Message(t testing.TB, sentence string) Heard {
+	t.Helper()
+	return f.Until(t, sentence, func(h Heard) bool { return h.Head == nil && !h.Ended && h.Frame.Op < ws.CloseFrame })
+}
+
+// WantLeft waits until a leg is told a close of this code. Nothing else may come
+// to it before that.
+func (f *Fleet) WantLeft(t testing.TB, sentence string, leg *Peer, code uint16) {
+	t.Helper()
+	h := f.Find(t, sentence, func(h Heard) bool { return h.Leg == leg && h.Head == nil })
+	if h.Frame != Close(code, "") {
+		t.Fatalf("%s: want a close with %d, instance %d got %v (ended: %v)", sentence, code, h.At, h.Frame, h.Ended)
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -13,6 +14,19 @@ func scattering(t *testing.T, tr testkit.Transport, n int, c testkit.Scatter) (*
 	f := testkit.NewFleet(t, n)
 	c.Upstreams = f.URLs()
 	return f, testkit.Start(t, tr, c.String())
+}
+
+// keyed is message n, about a key.
+func keyed(n, key int) testkit.Frame { return testkit.Text(fmt.Sprintf(`{"id":%d,"k":%d}`, n, key)) }
+
+// numbers reads what keyed wrote.
+func numbers(t *testing.T, m testkit.Frame) (n, key int) {
+	t.Helper()
+	var q struct{ ID, K int }
+	if err := json.Unmarshal([]byte(m.Payload), &q); err != nil {
+		t.Fatalf("only whole messages arrive: got %v: %v", m, err)
+	}
+	return q.ID, q.K
 }
 
 // Messages about one thing go to one instance, whether it is a number or a
