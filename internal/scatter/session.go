@@ -105,15 +105,16 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 // EOF is the client's last byte.
 func (s *session) EOF(*loop.Conn) {
 	s.client.gotEOF = true
+	_, waits := s.client.conn.Stalled()
 	switch {
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
-	case s.phase == closing || s.client.gotClose:
-		s.finish()
-	case s.phase == lost || s.book.Waiting() == 0:
+	case s.phase == closing:
+		s.hangUp()
+	case (s.phase == lost || s.book.Waiting() == 0) && !waits:
 		s.blame(lastWord{reason: "the client hung up", side: "client"})
 		s.finish()
-	default: // it may still read what it has asked for
+	default: // it may still read what it has asked for, or was answered
 		s.client.deaf = true
 		s.part(lastWord{reason: "the client hung up", side: "client", code: ws.CodeNormal}, s.route.Timeouts.Close)
 	}
@@ -142,10 +143,7 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
-	if s.phase == closing && s.client.gotEOF {
-		s.finish()
-		return
-	}
+	s.hangUp()
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
