@@ -100,12 +100,16 @@ func (s *session) close() {
 	if s.client.gotClose || s.client.deaf {
 		s.client.conn.CloseWrite()
 	}
-	if s.client.gotEOF && !s.client.conn.Full() {
-		s.finish()
-		return
-	}
 	s.until = s.now() + max(s.route.Timeouts.Close, time.Millisecond)
+	s.hangUp()
 	s.arm()
+}
+
+// hangUp ends a session whose client has hung up, when that was told all.
+func (s *session) hangUp() {
+	if _, waits := s.client.conn.Stalled(); s.phase == closing && s.client.gotEOF && !waits {
+		s.finish()
+	}
 }
 
 // violated ends a session whose client broke the protocol: it is told so.
