@@ -40,6 +40,7 @@ type leg struct {
 	used    time.Duration // when a message last came or went
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
+	tries   int           // of legs in whose place this one was opened, and which never stood
 	counted bool          // in the instance's sessions
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 	timer   loop.Timer    // of one that was let go
@@ -51,6 +52,8 @@ type item struct {
 	entry *gather.Entry // nil: it has no id
 	seq   uint64        // of entry: that may be another message's by now
 	to    *destination
+	key   uint64 // what it is about, if keyed
+	keyed bool
 	tries int
 }
 
@@ -233,6 +236,7 @@ func (g *leg) stands() {
 	}
 	g.flush()
 	s.unclog() // the client may have waited for that
+	s.conclude()
 }
 
 // send has a message go to the instance, as soon as that takes it.
@@ -290,6 +294,7 @@ func (g *leg) Drained(*loop.Conn) {
 	if g.stage >= standing {
 		g.flush()
 		s.unclog()
+		s.conclude()
 		s.arm()
 	}
 }

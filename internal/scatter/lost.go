@@ -54,12 +54,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	}
 	result := "kept"
 	s.rule(s.book.Lost(g.number), queue, reason)
-	for k := range queue { // messages without an id
-		if it := &queue[k]; it.entry == nil {
-			s.reroute(it)
-		}
-	}
-	if s.phase == open && stood {
+	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g)
 	}
 	if s.phase >= lost {
@@ -69,37 +64,42 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Observe.Failover(s.route.Name, name, result)
 	}
 	s.unclog()
-	if s.phase == parting && s.book.Waiting() == 0 {
-		s.tellClient()
-	}
+	s.conclude()
 	s.arm()
 }
 
 // rule says what becomes of messages that a lost leg has not answered, in the
 // order in which they came. queue is what was not sent to it yet.
 func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
-	policy := s.route.Scatter.OnLost.Policy
 	for _, e := range orphans {
-		if s.phase >= lost {
-			return
+		if !slices.ContainsFunc(queue, func(it item) bool { return it.entry == e && it.seq == e.Seq }) {
+			s.orphan(e, e.Message, reason)
 		}
-		frame := e.Message
-		for k := range queue {
-			if queue[k].entry == e && queue[k].seq == e.Seq {
-				frame = queue[k].frame
-			}
+	}
+	for k := range queue {
+		switch it := &queue[k]; {
+		case it.entry == nil:
+			s.reroute(it)
+		case it.entry.Seq == it.seq && it.entry.Orphaned():
+			s.orphan(it.entry, it.frame, reason)
 		}
-		switch {
-		case s.route.book.Policy == gather.Collect:
-			s.unanswered(e, eventPartial, reason)
-		case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
-		case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
-			s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
-		case policy == "close":
-			s.giveUp(reason)
-		default:
-			s.unanswered(e, eventLegLost, reason)
-		}
+	}
+}
+
+// orphan says what becomes of a message that nobody will answer.
+func (s *session) orphan(e *gather.Entry, frame []byte, reason string) {
+	policy := s.route.Scatter.OnLost.Policy
+	switch {
+	case s.phase >= lost:
+	case s.route.book.Policy == gather.Collect:
+		s.unanswered(e, eventPartial, reason)
+	case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
+	case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
+		s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
+	case policy == "close":
+		s.giveUp(reason)
+	default:
+		s.unanswered(e, eventLegLost, reason)
 	}
 }
 
@@ -108,7 +108,7 @@ func (s *session) reroute(it *item) {
 	if s.phase >= lost || it.to == nil || it.to.all && it.tries == 0 && len(s.legs) > 0 {
 		return // the others have it
 	}
-	m := mail{frame: it.frame, to: it.to}
+	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed}
 	g, err := (*leg)(nil), error(upstream.ErrTried)
 	if it.tries < maxTries {
 		g, err = s.legFor(&m, nil)
@@ -138,7 +138,8 @@ func (s *session) nowhere(e *gather.Entry, err error) {
 }
 
 // reopen makes a leg in place of a lost one, where the session has no other to
-// that pool: what instances say unasked is to go on.
+// that pool: what instances say unasked is to go on. Without any leg, and after
+// some tries, it gives the session up.
 func (s *session) reopen(g *leg) {
 	for _, other := range s.legs {
 		if other.from.Pool() == g.from.Pool() && other.stage != leaving {
@@ -148,15 +149,31 @@ func (s *session) reopen(g *leg) {
 			return
 		}
 	}
-	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
+	tries, err := 0, error(upstream.ErrTried)
+	if g.stage < standing {
+		tries = g.tries + 1
+	}
+	var inst *upstream.Instance
+	if tries < maxTries {
+		inst, err = g.from.Message(0, s.instances(), s.avoided(nil))
+	}
 	if err == nil {
 		var other *leg
-		if other, err = s.openLeg(g.from, inst); err == nil && s.home == nil {
-			s.home = other
+		if other, err = s.openLeg(g.from, inst); err == nil {
+			other.tries = tries
+			if s.home == nil {
+				s.home = other
+			}
+			return
 		}
 	}
-	if err != nil && len(s.legs) == 0 {
-		s.giveUp("no instance is left: " + err.Error())
+	s.abandoned("no instance is left: " + err.Error())
+}
+
+// abandoned gives a session up that has no leg, unless a message is tried again.
+func (s *session) abandoned(reason string) {
+	if s.phase == open && len(s.legs) == 0 && s.parked == nil && s.book.Waiting() == 0 {
+		s.giveUp(reason)
 	}
 }
 
@@ -228,7 +245,6 @@ func (s *session) giveUp(reason string) {
 	s.route.Complain.Warn("no instance for a client; it is to come again", "route", s.route.Name, "why", reason)
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
 	s.phase = lost
-	s.client.deaf = true
 	s.client.conn.Resume()
 	s.until = s.now() + s.someOf(s.route.Scatter.Failover.Spread)
 	s.arm()

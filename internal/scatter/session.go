@@ -110,12 +110,14 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 
 // EOF is the client's last byte.
 func (s *session) EOF(*loop.Conn) {
+	s.client.gotEOF = true
 	switch {
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
-	case s.phase == closing || s.client.gotClose:
+	case s.phase == closing:
 		s.finish()
-	case s.phase == lost || s.book.Waiting() == 0:
+	case s.phase == parting: // what is awaited ends it
+	case s.phase == lost || s.settled():
 		s.blame(lastWord{reason: "the client hung up", side: "client"})
 		s.finish()
 	default: // it may still read what it has asked for
@@ -147,6 +149,7 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
+	s.hangUp()
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
@@ -158,7 +161,10 @@ func (s *session) Drained(*loop.Conn) {
 
 // begins judges whether the client's next message is taken now.
 func (s *session) begins(uint64) verdict {
-	if s.phase != open || s.clogged() {
+	switch {
+	case s.phase >= lost:
+		return pass // said throws it away
+	case s.phase != open || s.clogged():
 		return wait
 	}
 	limits := &s.route.Limits
@@ -170,9 +176,8 @@ func (s *session) begins(uint64) verdict {
 	case ready:
 		return pass
 	case limits.MessageOver == "close":
-		s.client.deaf = true
 		s.leave(lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy})
-		return stop
+		return s.begins(0)
 	}
 	s.throttled = at
 	return wait
@@ -212,7 +217,6 @@ func (s *session) control(op ws.Opcode, payload []byte) error {
 		most := s.route.Limits.PingsPerSecond
 		if ready := true; most > 0 {
 			if ready, _ = s.pings.Take(s.now(), float64(most), most); !ready {
-				s.client.deaf = true
 				s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
 				return nil
 			}
