@@ -126,7 +126,8 @@ func (c *balanceCmd) Run(ctx context.Context) error {
 }
 
 type fanoutCmd struct {
-	Sources        []string       `arg:"" name:"url" help:"The source: ws://host:port/path, wss://host/path, or unix:PATH. Several are tried in turn."`
+	Sources        []string       `arg:"" name:"url" help:"The source: ws://host:port/path, wss://host/path, or unix:PATH. Several are tried in turn, unless --arbitration says otherwise."`
+	Arbitration    string         `sep:"none" help:"What several sources are: standby, tried in turn; merge, all connected and their messages put together; first, all connected and redundant, or first:KEY, KEY being the JSON path of a message's number." default:"standby"`
 	Subscribe      []string       `sep:"none" help:"A text message to send to the source after every connect. May be given more than once." placeholder:"TEXT"`
 	StreamBy       []string       `help:"What of a request chooses its stream: path, or query=NAME. Not given: all clients share one." placeholder:"WHAT"`
 	Backlog        *int           `help:"Messages of the past that a client begins with." placeholder:"N"`
@@ -140,7 +141,7 @@ type fanoutCmd struct {
 // Run fans a source out.
 func (c *fanoutCmd) Run(ctx context.Context) error {
 	cfg, err := config.Fanned(config.QuickFanout{
-		QuickServer: c.quick(), Sources: c.Sources, Subscribe: c.Subscribe, StreamBy: c.StreamBy, Backlog: c.Backlog,
+		QuickServer: c.quick(), Sources: c.Sources, Arbitration: c.Arbitration, Subscribe: c.Subscribe, StreamBy: c.StreamBy, Backlog: c.Backlog,
 		Greeting: c.Greeting, ClientMessages: c.ClientMessages, Slow: c.Slow, FlushInterval: c.FlushInterval,
 	})
 	if err != nil {

@@ -172,7 +172,7 @@ func TestTheAPIShowsTheScoresParts(t *testing.T) {
 	if i.Name != "ws://127.0.0.1:1" || i.State != "up" {
 		t.Errorf("%+v", i)
 	}
-	for _, part := range []string{"score", "sessions", "messages_per_second", "bytes_per_second", "traffic_as_sessions", "rtt_ms", "usual_rtt_ms", "slowness"} {
+	for _, part := range []string{"score", "sessions", "messages_awaiting", "messages_per_second", "bytes_per_second", "traffic_as_sessions", "rtt_ms", "usual_rtt_ms", "slowness"} {
 		if _, ok := i.Load[part]; !ok {
 			t.Errorf("the load has no %s: %v", part, i.Load)
 		}

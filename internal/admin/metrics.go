@@ -190,6 +190,7 @@ var (
 	descBytes     = desc("bytes_total", "Bytes of frames relayed, headers included.", "route", "direction")
 	descUp        = desc("upstream_up", "Whether an instance takes new sessions.", "pool", "upstream")
 	descUpSession = desc("upstream_sessions", "Sessions that an instance has.", "pool", "upstream")
+	descAwaiting  = desc("upstream_awaiting", "Messages that an instance has yet to answer, where a route pairs answers with messages.", "pool", "upstream")
 	descAsking    = desc("upstream_handshakes", "Handshakes with an instance that are under way.", "pool", "upstream")
 	descRTT       = desc("upstream_rtt_seconds", "Round-trip time of pings to an instance, lately.", "pool", "upstream")
 	descLoad      = desc("upstream_load", "An instance's load score; /api shows its parts.", "pool", "upstream")
@@ -200,13 +201,17 @@ var (
 	descSourceUp  = desc("fanout_source_up", "1 while every stream's source is connected.", "route")
 	descSourceAge = desc("fanout_source_age_seconds", "Since the latest message, of the stream that has been silent longest.", "route")
 	descStale     = desc("fanout_stale_streams", "Streams that have been silent for stale_after.", "route")
+	descLine      = desc("fanout_source_messages_total", "Messages of sources that are all connected, by what became of them: won, late, filled, old; missing: what another one delivered and this one did not.", "route", "source", "result")
+	descLineUp    = desc("fanout_source_connections", "Connections open to a source that is one of several, streams together.", "route", "source")
+	descGaps      = desc("fanout_gaps_total", "Gaps in the numbers of redundant sources that none of them filled.", "route")
 	descDrops     = desc("log_lines_dropped_total", "Log lines that were dropped because the log could not be written fast enough.")
 )
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAsking, descRTT, descLoad,
-		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale} {
+	for _, d := range []*prometheus.Desc{descSessions, descOpened, descMessages, descBytes, descUp, descUpSession, descAwaiting, descAsking, descRTT, descLoad,
+		descEjected, descDrops, descStreams, descOffset, descLag, descSourceUp, descSourceAge, descStale,
+		descLine, descLineUp, descGaps} {
 		c <- d
 	}
 }
@@ -230,6 +235,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 		if r.Fanout != nil {
 			m.collectFanout(r, gauge)
+			m.collectLines(r, gauge, counter)
 		}
 	}
 	for _, p := range m.source.Pools() {
@@ -240,6 +246,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 			}
 			gauge(descUp, up, p.Name(), v.Name)
 			gauge(descUpSession, float64(v.Sessions), p.Name(), v.Name)
+			gauge(descAwaiting, float64(v.Load.Awaiting), p.Name(), v.Name)
 			gauge(descAsking, float64(v.Handshakes), p.Name(), v.Name)
 			gauge(descRTT, v.Load.RTT/1e3, p.Name(), v.Name)
 			gauge(descLoad, v.Load.Score, p.Name(), v.Name)
@@ -274,4 +281,18 @@ func (m *Metrics) collectFanout(r Route, gauge func(*prometheus.Desc, float64, .
 	gauge(descSourceUp, up, r.Name)
 	gauge(descSourceAge, age, r.Name)
 	gauge(descStale, stale, r.Name)
+}
+
+// collectLines gives a route's sources that are all connected.
+func (m *Metrics) collectLines(r Route, gauge func(*prometheus.Desc, float64, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
+	lines, gaps := r.Fanout.Lines()
+	for _, l := range lines {
+		gauge(descLineUp, float64(l.Connected), r.Name, l.Name)
+		for result, n := range l.Messages {
+			counter(descLine, n, r.Name, l.Name, result)
+		}
+	}
+	if lines != nil {
+		counter(descGaps, gaps, r.Name)
+	}
 }

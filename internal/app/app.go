@@ -300,7 +300,7 @@ type watcher App
 // InstanceDown implements upstream.Observer.
 func (w *watcher) InstanceDown(i *upstream.Instance, _ string) {
 	w.relay.Leave(relay.Leaving{Instance: i, Code: ws.CodeRestart, Reason: "the instance is down", Failover: true, Move: "down", Deadline: downDeadline})
-	w.scatter.Leave(scatter.Leaving{Instance: i})
+	w.scatter.Leave(scatter.Leaving{Instance: i, Down: true})
 }
 
 // InstanceUp implements upstream.Observer.

@@ -15,9 +15,9 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
-// session opens one through an App, with pings of ours at that pace, to an
-// instance whose connection is here too.
-func session(t *testing.T, ping string) (client, instance net.Conn) {
+// session opens one through an App, with pings of ours at that pace and a route
+// of that mode, to an instance whose connection is here too.
+func session(t *testing.T, ping, mode string) (client, instance net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,7 +29,7 @@ listen: {address: "127.0.0.1:0"}
 admin: {address: ""}
 drain: 0s
 log: {sessions: none}
-routes: [{name: t, timeouts: {ping: `+ping+`}, balance: {upstreams: ["ws://`+l.Addr().String()+`"], health: {probe: none}}}]
+routes: [{name: t, timeouts: {ping: `+ping+`}, `+mode+`, upstreams: ["ws://`+l.Addr().String()+`"], health: {probe: none}}}]
 `), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
@@ -66,8 +66,10 @@ routes: [{name: t, timeouts: {ping: `+ping+`}, balance: {upstreams: ["ws://`+l.A
 	return client, instance
 }
 
+const balanced = "balance: {policy: least_load"
+
 func TestARelayedMessageAllocatesNothing(t *testing.T) {
-	client, instance := session(t, "0")
+	client, instance := session(t, "0", balanced)
 	up := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text, Masked: true, Key: [4]byte{1, 2, 3, 4}}, make([]byte, 100))
 	down := ws.AppendFrame(nil, ws.Header{Fin: true, Opcode: ws.Text}, make([]byte, 100))
 	got := make([]byte, 256)
@@ -87,7 +89,7 @@ func TestARelayedMessageAllocatesNothing(t *testing.T) {
 }
 
 func TestAPingOfOursAllocatesNothing(t *testing.T) {
-	_, instance := session(t, "20ms")
+	_, instance := session(t, "20ms", balanced)
 	got, pong := make([]byte, 64), make([]byte, 0, 64)
 	const ping = 2 + 4 + 8 // header, key, payload
 	n := testing.AllocsPerRun(30, func() {

@@ -8,7 +8,7 @@ import (
 )
 
 // pure are the packages that do no I/O. config is one but for what it loads.
-var pure = []string{"ws", "handshake", "balance", "health", "limit", "keep", "content", "rule"}
+var pure = []string{"ws", "handshake", "balance", "health", "limit", "keep", "arbiter", "content", "rule", "gather"}
 
 // impure are imports by which I/O, a clock or chance would come in.
 var impure = map[string]string{

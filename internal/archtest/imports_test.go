@@ -9,7 +9,7 @@ import (
 // The layers of the design, section 3: cmd → app → server → modes →
 // {upstream, loop} → core.
 var (
-	core   = []string{"ws", "handshake", "balance", "health", "limit", "keep", "content", "rule", "config"}
+	core   = []string{"ws", "handshake", "balance", "health", "limit", "keep", "arbiter", "content", "rule", "gather", "config"}
 	modes  = []string{"relay", "fanout", "scatter"}
 	engine = []string{"loop", "upstream"}
 )
@@ -26,8 +26,10 @@ var may = map[string]struct {
 	"health":    {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"limit":     {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"keep":      {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
+	"arbiter":   {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"content":   {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"rule":      {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
+	"gather":    {core, "the core sees bytes, numbers and a now; whoever needs it from above would drag I/O into it"},
 	"config":    {core, "a configuration is plain data that every layer may read, so it knows none of them"},
 	"loop":      {core, "a loop moves bytes for any mode and knows no instance"},
 	"upstream":  {with(core, "loop"), "instances are shared by all modes and know none of them"},

@@ -19,17 +19,18 @@ const (
 // Parts are what an instance's load is made of.
 type Parts struct {
 	Sessions int
+	Awaiting int           // messages without an answer yet, where these are counted
 	Messages float64       // a second, both ways
 	Bytes    float64       // a second, both ways
 	RTT      time.Duration // of pings, lately; 0 unknown
 	Usual    time.Duration // of pings, in its past; 0 unknown
 }
 
-// Score is the load: a session counts 1, traffic counts as sessions, and an
+// Score is the load: a session counts 1, so does a message that is not answered yet, traffic counts as sessions, and an
 // instance that answers pings more slowly than it used to counts as fuller.
 // least is the lowest Ratio of the instances that it is compared with.
 func (p Parts) Score(least float64) float64 {
-	return (float64(p.Sessions) + p.Traffic()) * Slowness(p.Ratio(), least)
+	return (float64(p.Sessions+p.Awaiting) + p.Traffic()) * Slowness(p.Ratio(), least)
 }
 
 // Traffic is what messages and bytes count, in sessions.

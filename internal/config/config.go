@@ -77,6 +77,7 @@ type Upstream struct {
 	MaxSessions   int    // 0: no cap
 	MaxHandshakes int    // under way at a time; 0: no cap
 	Host          string // Host header; "" is the client's for ws, the URL's for wss
+	Name          string // of a source among several that are all connected; "" elsewhere
 	TLS           UpstreamTLS
 }
 
@@ -204,10 +205,13 @@ type Move struct {
 
 // Fanout is the mode that hands one source's stream to any number of clients.
 type Fanout struct {
-	Source         []*Upstream // tried in turn; their Weight and caps say nothing
-	Subprotocols   []string    // offered to the source, the most wanted first
-	SourceCompress bool        // offer permessage-deflate to the source
-	Subscribe      []string    // text messages sent after every connect
+	Source         []*Upstream // their Weight and caps say nothing
+	Arbitration    string      // standby: tried in turn; merge: all at once, different; first: all at once, redundant
+	Wrap           string      // merge: text/template around each message; "" is the message as it came
+	Dedupe         Dedupe
+	Subprotocols   []string // offered to the source, the most wanted first
+	SourceCompress bool     // offer permessage-deflate to the source
+	Subscribe      []string // text messages sent after every connect
 	Keepalive      Keepalive
 	RelayCodes     []uint16 // close codes of the source that clients are told; others mean that it is lost
 	StreamBy       StreamBy
@@ -224,6 +228,13 @@ type Fanout struct {
 	Answers        []Answer
 	StaleAfter     time.Duration // without a message the stream is called stale; 0: never
 	StaleNotice    string        // text/template of the message that clients get then; "" is none
+}
+
+// Dedupe says how messages of redundant sources are known to be the same.
+type Dedupe struct {
+	Key    string        // JSON path; "" or where it leads to nothing: the whole message
+	Window time.Duration // how long a key is remembered, and a number before a gap held
+	Bytes  int64         // most that is held of a stream
 }
 
 // StreamBy says what of a request chooses its stream. With neither all clients

@@ -175,7 +175,7 @@ routes:
       buffer: 256KiB
       inspect: 1MiB
       compress: true
-      failover: {spread: 2s, codes: [1001, 1012]}
+      failover: {spread: 2s, codes: [1001, 1011, 1012, 1013]}
   - name: chat
     match: {host: "", path: /, headers: {}}
     strip_prefix: ""

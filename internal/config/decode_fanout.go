@@ -15,8 +15,12 @@ func (v value) fanout(r *routeDraft) {
 	f := defaultFanout()
 	r.Fanout = f
 	before := len(v.src.errs)
+	var sources []sourcePlace
 	keys := v.object(
-		key("source", func(v value) { v.sources(f) }),
+		key("source", func(v value) { sources = v.sources(f) }),
+		key("arbitration", parsed(&f.Arbitration, parseArbitration)),
+		key("wrap", notice(&f.Wrap, mergeSamples)),
+		key("dedupe", func(v value) { v.dedupe(&f.Dedupe) }),
 		key("subprotocols", list(&f.Subprotocols, parseSubprotocol)),
 		key("source_compress", parsed(&f.SourceCompress, parseFlag)),
 		key("subscribe", messages(&f.Subscribe)),
@@ -43,10 +47,11 @@ func (v value) fanout(r *routeDraft) {
 		v.errorf("needs source; write source: wss://HOST/")
 		return
 	}
+	f.arbitrate(keys, sources)
 	f.check(keys)
 }
 
-func (v value) sources(f *Fanout) {
+func (v value) sources(f *Fanout) (places []sourcePlace) {
 	items := v.items()
 	if len(items) == 0 {
 		v.errorf("needs at least one source; write wss://HOST/")
@@ -54,10 +59,17 @@ func (v value) sources(f *Fanout) {
 	seen := map[string]place{}
 	for _, item := range items {
 		u := defaultUpstream()
-		if at := item.target(u, parseSource); u.URL != nil && at.fresh(seen, u, moreTurns) {
+		p := sourcePlace{}
+		name := func(v value) {
+			p.name = v.place
+			parsed(&u.Name, parseSourceName)(v)
+		}
+		if p.at = item.target(u, parseSource, key("name", name)); u.URL != nil && p.at.fresh(seen, u, moreTurns) {
 			f.Source = append(f.Source, u)
+			places = append(places, p)
 		}
 	}
+	return places
 }
 
 // parseSubprotocol accepts what may stand in Sec-WebSocket-Protocol (RFC 6455,

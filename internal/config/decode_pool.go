@@ -51,7 +51,7 @@ func (v value) upstreams(p *Pool) {
 // What one meant who lists a URL twice.
 const (
 	moreWeight = "An upstream with a greater share has a greater weight"
-	moreTurns  = "Sources are tried in turn, over and over"
+	moreTurns  = "One is tried over and over, or connected all the time"
 )
 
 // fresh tells whether u is none of those seen, and records an error if it is.

@@ -142,6 +142,7 @@ func (v value) routeLimits(r *routeDraft) {
 func (v value) messageSize(r *routeDraft) {
 	l := &r.Limits
 	if !v.isMapping() {
+		r.clientSize = v.place
 		parsed(&l.MessageSizeClient, parseSize)(v)
 		return
 	}
@@ -149,7 +150,7 @@ func (v value) messageSize(r *routeDraft) {
 		key("client", parsed(&l.MessageSizeClient, parseSize)),
 		key("upstream", parsed(&l.MessageSizeUpstream, parseSize)),
 	)
-	r.upstreamSize = keys["upstream"]
+	r.clientSize, r.upstreamSize = keys["client"], keys["upstream"]
 }
 
 func (v value) messages(l *RouteLimits) {

@@ -142,6 +142,9 @@ func (s *Scatter) check(at place, in keys) {
 // checkScatter judges what the rest of a route says of its scatter mode, and
 // fills in the default that differs from other modes'.
 func (r *routeDraft) checkScatter() {
+	if r.Limits.MessageSizeClient == 0 {
+		r.clientSize.errorf("can't be off: scatter holds a client's message until it is whole, so this bounds memory; leave it out for %s", formatSize(defaultRoute().Limits.MessageSizeClient))
+	}
 	switch {
 	case r.upstreamSize.src == nil:
 		r.Limits.MessageSizeUpstream = scatterMessage

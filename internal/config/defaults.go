@@ -59,6 +59,8 @@ func defaultRoute() *Route {
 
 func defaultFanout() *Fanout {
 	return &Fanout{
+		Arbitration:    "standby",
+		Dedupe:         Dedupe{Window: 10 * time.Second, Bytes: 8 << 20},
 		SourceCompress: true,
 		Streams:        100,
 		Linger:         30 * time.Second,
@@ -85,7 +87,7 @@ func defaultScatter() *Scatter {
 		Buffer:    256 << 10,
 		Inspect:   1 << 20,
 		Compress:  true,
-		Failover:  Failover{Client: "close", Spread: 2 * time.Second, Codes: []uint16{1001, 1012}},
+		Failover:  Failover{Client: "close", Spread: 2 * time.Second, Codes: []uint16{1001, 1011, 1012, 1013}},
 	}
 }
 

@@ -25,7 +25,7 @@ type routeDraft struct {
 	at, name, match, strip, pool place
 	own                          *Pool   // its upstreams in place
 	named                        []named // pools that its messages go to
-	upstreamSize                 place   // of limits.message_size.upstream; without src where it is not given
+	clientSize, upstreamSize     place   // of limits.message_size; without src where it is not given
 	sound                        bool    // every part of it was right
 }
 

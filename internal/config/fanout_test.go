@@ -111,6 +111,23 @@ func TestSourcesMayHaveAQuery(t *testing.T) {
 	}
 }
 
+// A source that is one of several has a name, which no secret is in.
+func TestSourcesAreNamedByTheirHosts(t *testing.T) {
+	c := parse(t, `routes: {fanout: {arbitration: merge, source: ["wss://A/x?key=1", "wss://b:1/", "ws://b:2/y?k", "ws://b:2/z", {url: "ws://c", name: d}, "unix:/run/e.sock"]}}`)
+	var names []string
+	for _, u := range c.Routes[0].Fanout.Source {
+		names = append(names, u.Name)
+	}
+	if want := []string{"a", "b:1", "b:2/y", "b:2/z", "d", "/run/e.sock"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("the names are %q, want %q", names, want)
+	}
+	for _, u := range fanned(t, "").Fanout.Source {
+		if u.Name != "" {
+			t.Errorf("a source that is alone is called %q", u.Name)
+		}
+	}
+}
+
 func TestSecretsOfSourcesAreNotRepeated(t *testing.T) {
 	for _, source := range []string{
 		`"http://a?secret"`, `"a?secret"`, `"ws://user:secret@a"`, `"ws://a?secret#x"`, `"ws://a?secret y"`, `"ws://a?secret=%"`,

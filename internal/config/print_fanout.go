@@ -9,7 +9,18 @@ func (p *printer) fanout(f *Fanout) {
 	p.line(2, "fanout:")
 	p.line(3, "source:")
 	for _, u := range f.Source {
-		p.line(4, "- {url: %s, host: %s, tls: %s}", quote(formatUpstream(u.URL)), quote(u.Host), u.TLS.yaml())
+		name := ""
+		if u.Name != "" {
+			name = " name: " + quote(u.Name) + ","
+		}
+		p.line(4, "- {url: %s,%s host: %s, tls: %s}", quote(formatUpstream(u.URL)), name, quote(u.Host), u.TLS.yaml())
+	}
+	p.line(3, "arbitration: %s", f.Arbitration)
+	switch f.Arbitration {
+	case "merge":
+		p.line(3, "wrap: %s", orNone(f.Wrap))
+	case "first":
+		p.line(3, "dedupe: {key: %s, window: %v, bytes: %s}", quote(f.Dedupe.Key), f.Dedupe.Window, formatSize(f.Dedupe.Bytes))
 	}
 	p.line(3, "subprotocols: %s", quoted(f.Subprotocols))
 	p.line(3, "source_compress: %t", f.SourceCompress)

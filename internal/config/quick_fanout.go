@@ -12,7 +12,8 @@ import (
 // defaults.
 type QuickFanout struct {
 	QuickServer
-	Sources        []string       // the arguments, tried in turn
+	Sources        []string       // the arguments
+	Arbitration    string         // --arbitration: standby, merge, first or first:KEY
 	Subscribe      []string       // --subscribe
 	StreamBy       []string       // --stream-by: path or query=NAME
 	Backlog        *int           // --backlog
@@ -33,6 +34,9 @@ func (q *QuickFanout) route(d *draft, r *routeDraft) {
 		d.src.flag("").errorf("needs at least one source; write wss://HOST/")
 	}
 	f.Source = d.src.arguments(q.Sources, parseSource, moreTurns)
+	if q.Arbitration != "" {
+		d.src.flag("--arbitration").report(f.setArbitration(q.Arbitration))
+	}
 	for _, s := range q.Subscribe {
 		if d.src.flag("--subscribe").report(someText(s)) {
 			f.Subscribe = append(f.Subscribe, s)
@@ -55,8 +59,27 @@ func (q *QuickFanout) route(d *draft, r *routeDraft) {
 	if len(d.src.errs) > before {
 		return
 	}
+	places := make([]sourcePlace, len(f.Source))
+	for i := range places {
+		places[i].at = d.src.flag(fmt.Sprintf("argument %d", i+1))
+	}
+	f.arbitrate(keys{"arbitration": d.src.flag("--arbitration"), "greeting": d.src.flag("--greeting")}, places)
 	f.check(keys{"backlog": d.src.flag("--backlog"), "stream_by": d.src.flag("--stream-by")})
 	r.checkFanout(nil)
+}
+
+// setArbitration takes an arbitration and its key in one word.
+func (f *Fanout) setArbitration(s string) error {
+	policy, name, keyed := strings.Cut(s, ":")
+	known, err := parseArbitration(policy)
+	switch {
+	case err != nil || keyed && policy != "first":
+		return fmt.Errorf("%q is not standby, merge, first or first:KEY", s)
+	case keyed && name == "":
+		return fmt.Errorf("%q is not complete; write first:KEY, the JSON path of what a message is known by, or first", s)
+	}
+	f.Arbitration, f.Dedupe.Key = known, name
+	return nil
 }
 
 // add adds a flag's part of what chooses a stream.

@@ -10,6 +10,7 @@ func TestFannedIsTheFileItStandsFor(t *testing.T) {
 	got, err := Fanned(QuickFanout{
 		QuickServer:    QuickServer{Listen: []string{":80"}, Admin: "off", Origins: []string{"*"}, Drain: ptr(time.Minute)},
 		Sources:        []string{"wss://Feed-a/ws?key=1", "unix:/run/feed.sock"},
+		Arbitration:    "merge",
 		Subscribe:      []string{`{"op": "subscribe"}`, "a\nb", "a\nb"},
 		StreamBy:       []string{"query=symbol", "path", "query=room"},
 		Backlog:        ptr(100),
@@ -29,6 +30,7 @@ routes:
   origins: "*"
   fanout:
     source: ["wss://feed-a/ws?key=1", "unix:/run/feed.sock"]
+    arbitration: merge
     subscribe: ['{"op": "subscribe"}', "a\nb", "a\nb"]
     stream_by: {path: true, query: [symbol, room]}
     backlog: 100
@@ -41,6 +43,22 @@ routes:
 		t.Errorf("the command line gives\n%s\nthe file\n%s", got.YAML(), want.YAML())
 	}
 	wantRoundTrip(t, got)
+}
+
+func TestFannedTakesAKeyBehindTheArbitration(t *testing.T) {
+	for flag, want := range map[string]string{
+		"standby":   "arbitration: standby",
+		"first":     "arbitration: first",
+		"first:a.b": "arbitration: first, dedupe: {key: a.b}",
+	} {
+		got, err := Fanned(QuickFanout{Sources: []string{"ws://a", "ws://b"}, Arbitration: flag})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := parse(t, "routes: {fanout: {source: [\"ws://a\", \"ws://b\"], "+want+"}}"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s gives\n%s\nthe file\n%s", flag, got.YAML(), want.YAML())
+		}
+	}
 }
 
 func TestFannedFillsInTheDefaults(t *testing.T) {
@@ -67,7 +85,11 @@ func TestFannedNamesTheFlag(t *testing.T) {
 	}{
 		{QuickFanout{}, "needs at least one source; write wss://HOST/"},
 		{QuickFanout{Sources: []string{"ws://a", "http://b:1?token=x"}}, `argument 2: "http://b:1" is not a WebSocket URL; write ws://b:1`},
-		{QuickFanout{Sources: []string{"ws://a?x", "ws://A:80/?x"}}, "argument 2: ws://a:80/ is listed twice (first: argument 1). Sources are tried in turn, over and over"},
+		{QuickFanout{Sources: []string{"ws://a?x", "ws://A:80/?x"}}, "argument 2: ws://a:80/ is listed twice (first: argument 1). One is tried over and over, or connected all the time"},
+		{QuickFanout{Sources: src, Arbitration: "all"}, `--arbitration: "all" is not standby, merge, first or first:KEY`},
+		{QuickFanout{Sources: src, Arbitration: "merge:seq"}, `--arbitration: "merge:seq" is not standby, merge, first or first:KEY`},
+		{QuickFanout{Sources: src, Arbitration: "first:"}, `--arbitration: "first:" is not complete; write first:KEY, the JSON path of what a message is known by, or first`},
+		{QuickFanout{Sources: src, Arbitration: "first"}, "--arbitration: first is for two sources or more, and there is one; add another to source, or write standby"},
 		{QuickFanout{Sources: src, Subscribe: []string{"a", ""}}, "--subscribe: is an empty text"},
 		{QuickFanout{Sources: src, Subscribe: []string{"\xff"}}, "--subscribe: is not UTF-8, which a text message must be"},
 		{QuickFanout{Sources: src, StreamBy: []string{"symbol"}}, `--stream-by: "symbol" is not path or query=NAME`},

@@ -58,7 +58,7 @@ func TestMessagesOfInstancesAreBounded(t *testing.T) {
 	for limits, want := range map[string]int64{
 		"{}":                                16 << 20,
 		"{message_size: 1MiB}":              16 << 20,
-		"{message_size: {client: 0}}":       16 << 20,
+		"{message_size: {client: 1MiB}}":    16 << 20,
 		"{message_size: {upstream: 1MiB}}":  1 << 20,
 		"{message_size: {upstream: 32MiB}}": 32 << 20,
 	} {

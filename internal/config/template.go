@@ -18,6 +18,13 @@ type NoticeFields struct {
 	Offset string // EPOCH-N of the message that comes next
 }
 
+// MergeFields are what a message of one source among several can be wrapped
+// with.
+type MergeFields struct {
+	Source  string // its name
+	Message string // as it came
+}
+
 // ForwardFields are what a client's message can be wrapped with.
 type ForwardFields struct {
 	Message string // as it came
@@ -41,6 +48,7 @@ type LostFields struct {
 // sides of a condition are.
 var (
 	noticeSamples  = []NoticeFields{{1, "slow", "4f1c9a2e-2"}, {250, "slow", "4f1c9a2e-10251"}}
+	mergeSamples   = []MergeFields{{"a", ""}, {"feed.example.com:8443/v2", `{"text": "<hello>"}`}}
 	forwardSamples = []ForwardFields{{"", "192.0.2.1", "1"}, {`{"text": "<hello>"}`, "2001:db8::1", "0123456789abcdef"}}
 	staleSamples   = []StaleFields{{0.25}, {3600}}
 	lostSamples    = []LostFields{{"5", "timeout", ""}, {`"a1"`, "instance lost", "ws://10.0.0.1:9000"}}

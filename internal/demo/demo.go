@@ -37,13 +37,7 @@ func Run(ctx context.Context, o Options) error {
 	defer group.Stop()
 	d := &demo{group: group}
 	defer d.stopAll()
-	if err := d.openMarket(ctx); err != nil {
-		return err
-	}
-	if err := d.openServers(); err != nil {
-		return err
-	}
-	if d.show, err = openFailover(tilesFor(openFiles())); err != nil {
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	page, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,7 +49,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.New(ctx, cfg, app.Options{Stream: o.Stream, Log: o.Log, Version: o.Version})
+	a, err := app.New(ctx, cfg, app.Options{Stream: o.Stream, Log: hushed{o.Log, d.quotes.mortal.url()}, Version: o.Version})
 	if err != nil {
 		return err
 	}
@@ -68,6 +62,21 @@ func Run(ctx context.Context, o Options) error {
 	d.servePage(ctx, page, f)
 	d.say(o, a)
 	return a.Run(ctx)
+}
+
+// open starts all that is to be in front of.
+func (d *demo) open(ctx context.Context) (err error) {
+	if err = d.openMarket(ctx); err != nil {
+		return err
+	}
+	if err = d.openServers(); err != nil {
+		return err
+	}
+	if d.show, err = openFailover(tilesFor(openFiles())); err != nil {
+		return err
+	}
+	d.quotes, err = openQuotes()
+	return err
 }
 
 // openServers starts the echo servers.
@@ -94,6 +103,7 @@ func (d *demo) say(o Options, a *app.App) {
 	fmt.Fprintln(o.Out)
 	fmt.Fprintf(o.Out, "  page     http://%s/         add 1,000 clients to the feed, kill its source, stop a server\n", shown(at))
 	fmt.Fprintf(o.Out, "  failover http://%s/failover kill an instance under 200 sessions, beside httputil.ReverseProxy; roll a deploy\n", shown(at))
+	fmt.Fprintf(o.Out, "  quotes   http://%s/quotes   ask three instances at once, one slow, one dying: the first answer, and all of them\n", shown(at))
 	fmt.Fprintf(o.Out, "  feed     ws://%s/feed       or: curl -N -H 'Accept: text/event-stream' http://%s/feed\n", shown(at), shown(at))
 	fmt.Fprintf(o.Out, "  echo     ws://%s/ws         for a client of your own\n", shown(at))
 	if admin != nil {
@@ -135,10 +145,10 @@ routes:
       upstreams: [%q, %q, %q]
       health: {interval: 500ms, timeout: 500ms, rise: 1, fall: 2}
       failover: {spread: 1s}
-%s
+%s%s
   - name: page
     balance: {upstreams: [%q]}
-`, free(o.Listen), free(o.Admin), d.market.url(), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), d.show.route(), "ws://"+page.String())
+%s`, free(o.Listen), free(o.Admin), d.market.url(), d.instances[0].url(), d.instances[1].url(), d.instances[2].url(), d.show.route(), quotesRoutes, "ws://"+page.String(), d.quotes.pool())
 	return config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
 }
 
@@ -163,6 +173,7 @@ type demo struct {
 	instances []*instance
 	market    *market
 	show      *failover
+	quotes    *quotes
 }
 
 // instance is an echo server that can be killed and started again at the same
@@ -249,6 +260,9 @@ func (d *demo) stopAll() {
 	}
 	if d.show != nil {
 		d.show.close()
+	}
+	if d.quotes != nil {
+		d.quotes.close()
 	}
 }
 

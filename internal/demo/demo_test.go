@@ -36,6 +36,12 @@ func (s *said) lines() int {
 	return bytes.Count(s.text.Bytes(), []byte("\n"))
 }
 
+func (s *said) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Contains(s.text.Bytes(), []byte(text))
+}
+
 // await waits for a line that matches, and gives its first group.
 func (s *said) await(t *testing.T, re string) string {
 	t.Helper()

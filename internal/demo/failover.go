@@ -94,7 +94,7 @@ func openFailover(size int) (*failover, error) {
 
 // route is what Sluice needs to stand before the instances.
 func (f *failover) route() string {
-	return fmt.Sprintf(leftRoute, "ws://"+f.instances[0].addr, "ws://"+f.instances[1].addr, "ws://"+f.instances[2].addr)
+	return fmt.Sprintf(leftRoute, f.instances[0].url(), f.instances[1].url(), f.instances[2].url())
 }
 
 // behind says where Sluice stands, and how it is configured.

@@ -3,15 +3,12 @@ package demo
 import (
 	_ "embed" // the page
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 )
 
 //go:embed failover.html
 var failoverHTML []byte
-
-const lookEvery = 200 * time.Millisecond
 
 // failoverView is the show as the page sees it.
 type failoverView struct {
@@ -66,19 +63,9 @@ func (f *failover) serveView(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(f.view(time.Now())) // the visitor is gone
 }
 
-// serveWatch sends the view again and again, as Server-Sent Events.
 func (f *failover) serveWatch(w http.ResponseWriter, r *http.Request) {
 	f.begin()
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w)
-	for r.Context().Err() == nil {
-		text, _ := json.Marshal(f.view(time.Now()))
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || flush.Flush() != nil {
-			return
-		}
-		pause(r.Context(), lookEvery)
-	}
+	keepShowing(w, r, f.view)
 }
 
 // serveButton kills or starts an instance, rolls a deploy, or begins again.

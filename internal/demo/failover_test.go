@@ -1,12 +1,8 @@
 package demo
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
 	"syscall"
 	"testing"
 
@@ -141,60 +137,6 @@ func TestPanelsHaveRoomForFiles(t *testing.T) {
 	}
 }
 
-// watcher reads what the page is shown.
-type watcher struct {
-	t  *testing.T
-	at string
-	r  *bufio.Scanner
-}
-
-func watch(t *testing.T, at string) *watcher {
-	t.Helper()
-	r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+at+"/demo/failover/watch", nil)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { resp.Body.Close() })
-	s := bufio.NewScanner(resp.Body)
-	s.Buffer(nil, 1<<20)
-	return &watcher{t, at, s}
-}
-
-// until reads on until a view is as it is to be.
-func (w *watcher) until(what string, ok func(v *failoverView) bool) *failoverView {
-	w.t.Helper()
-	for w.r.Scan() {
-		text, found := bytes.CutPrefix(w.r.Bytes(), []byte("data: "))
-		if !found {
-			continue
-		}
-		v := &failoverView{}
-		if err := json.Unmarshal(text, v); err != nil {
-			w.t.Fatal(err)
-		}
-		if ok(v) {
-			return v
-		}
-	}
-	w.t.Fatalf("the page never shows that %s: %v", what, w.r.Err())
-	return nil
-}
-
-func (w *watcher) press(what string) {
-	w.t.Helper()
-	r, _ := http.NewRequest("POST", "http://"+w.at+"/demo/failover/"+what, nil)
-	r.Header.Set("X-Demo", "1")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
-		w.t.Fatalf("%s: %s: %s", what, resp.Status, text)
-	}
-}
-
 // settled tells that every session of both panels has been answered by an
 // instance that is not the one named.
 func settled(v *failoverView, less string) bool {
@@ -219,7 +161,7 @@ func (p *panelView) at(name string) (n int) {
 
 func TestTheFailoverShowsAKill(t *testing.T) {
 	at, _ := show(t, 0)
-	w := watch(t, at)
+	w := watch[failoverView](t, at, "failover")
 	before := w.until("all sessions are answered", func(v *failoverView) bool { return settled(v, "") })
 	for side, p := range before.Panels {
 		if p.Open != tilesMost || len(p.Closes) != 0 || p.Missing+p.Repeated != 0 || p.at("a") == 0 {

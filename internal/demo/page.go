@@ -4,8 +4,10 @@ import (
 	"context"
 	_ "embed" // the page
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"time"
 )
 
 //go:embed page.html
@@ -21,6 +23,7 @@ func (d *demo) servePage(ctx context.Context, l net.Listener, f *feed) {
 	mux.HandleFunc("POST /demo/feed/{verb}", guarded(f.serveButton))
 	mux.HandleFunc("POST /demo/{name}/{verb}", guarded(d.serveButton))
 	d.show.serve(mux)
+	d.quotes.serve(mux)
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: pageTimeout}
 	context.AfterFunc(ctx, func() { web.Close() })
 	go serveUntilClosed(web, l)
@@ -30,6 +33,23 @@ func pageOf(html []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(html) // the visitor is gone
+	}
+}
+
+const lookEvery = 200 * time.Millisecond
+
+// keepShowing sends a view again and again, as Server-Sent Events, until the
+// visitor is gone.
+func keepShowing[V any](w http.ResponseWriter, r *http.Request, view func(now time.Time) V) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	flush := http.NewResponseController(w)
+	for r.Context().Err() == nil {
+		text, _ := json.Marshal(view(time.Now()))
+		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || flush.Flush() != nil {
+			return
+		}
+		pause(r.Context(), lookEvery)
 	}
 }
 

@@ -43,8 +43,9 @@ func (s *source) connected(answer *handshake.Answer) {
 	t.protocol.Store(&answer.Protocol)
 	name := s.endpoints[s.url].Name()
 	t.name.Store(&name)
-	resumed := s.goOn(answer.Sluice)
-	if !resumed {
+	if s.line != nil {
+		s.joinIn()
+	} else if !s.goOn(answer.Sluice) {
 		s.greeted = 0
 		t.mu.Lock()
 		t.greeting = greeting{first: t.plain.live().number()}

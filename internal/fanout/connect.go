@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -109,14 +110,17 @@ func (s *source) dial() {
 		s.offer.Deflate = []string{handshake.DeflateOffer}
 	}
 	query := t.target.query
-	if s.epoch != "" {
+	if s.epoch != "" { // of one source alone
 		from := "sluice_from=" + s.epoch + "-" + strconv.FormatUint(s.next, 10)
 		if query != "" {
 			query += "&"
 		}
 		query += from
 	}
-	h := handshake.Header{"Sluice-From": {"oldest"}}
+	h := handshake.Header{}
+	if s.line == nil {
+		h["Sluice-From"] = []string{"oldest"}
+	}
 	for name, value := range r.header {
 		h[name] = value
 	}
@@ -152,21 +156,30 @@ func (s *source) failed(err error) {
 // exhausted waits before the URLs are tried once more.
 func (s *source) exhausted() {
 	s.state, s.failedAt = idle, s.stream.loop.Now()
-	s.giveUp(s.err)
+	s.attempt = s.stream.pending()
+	if s.stream.allFailed() {
+		s.stream.giveUp(s.err)
+	}
 	s.again()
 }
 
-// giveUp tells those who wait for the source that it was not reached.
-func (s *source) giveUp(err error) {
-	t := s.stream
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.attempt == nil {
+// allFailed tells whether no source is left that those who wait could be let in
+// by.
+func (s *Stream) allFailed() bool {
+	a := s.pending()
+	return !slices.ContainsFunc(s.sources, func(src *source) bool { return src.state != over && src.attempt != a })
+}
+
+// giveUp tells those who wait for a source that none was reached.
+func (s *Stream) giveUp(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attempt == nil {
 		return
 	}
-	t.attempt.err = err
-	close(t.attempt.done)
-	t.attempt = &attempt{done: make(chan struct{})}
+	s.attempt.err = err
+	close(s.attempt.done)
+	s.attempt = &attempt{done: make(chan struct{})}
 }
 
 // again has the source tried once more, after a while.

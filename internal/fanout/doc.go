@@ -2,9 +2,10 @@
 // of clients.
 //
 // A Route has a stream for each value that it is told apart by. A stream has
-// one connection to its source, and a log of what came: a chain of append-only
-// segments that one goroutine writes and all loops read without a lock. A
-// subscriber is a cursor in that log. Other forms of the same messages
+// one connection to its source, or one to each of several whose messages are
+// merged or arbitrated (package arbiter), and a log of what came: a chain of
+// append-only segments that one goroutine writes and all loops read without a
+// lock. A subscriber is a cursor in that log. Other forms of the same messages
 // (compressed, Server-Sent Events, NDJSON) are logs of their own, written by
 // the stream's encoder while somebody reads them.
 //

@@ -348,5 +348,5 @@ type forwarding struct {
 	frame  []byte
 }
 
-// Run hands the message to the source.
-func (t *forwarding) Run(*loop.Loop) { t.stream.source.send(t.frame) }
+// Run hands the message to a source.
+func (t *forwarding) Run(*loop.Loop) { t.stream.forward(t.frame) }

@@ -7,6 +7,7 @@ import (
 	mrand "math/rand/v2"
 	"net/netip"
 	"os"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -125,8 +126,14 @@ func unavailable(what string) *handshake.Refusal {
 
 type opening Stream
 
-// Run connects to the source.
-func (t *opening) Run(*loop.Loop) { (*Stream)(t).source.begin() }
+// Run connects to the sources.
+func (t *opening) Run(l *loop.Loop) {
+	s := (*Stream)(t)
+	for _, src := range s.sources {
+		src.begin()
+	}
+	s.rearm(l.Now())
+}
 
 // join waits for the source and finds the client's place.
 func (s *Stream) join(ctx context.Context, w *Want, a *attempt) (*Ticket, *handshake.Refusal) {
@@ -194,9 +201,10 @@ type hurrying Stream
 
 // Run tries again now, unless that was done a moment ago.
 func (t *hurrying) Run(l *loop.Loop) {
-	s := &(*Stream)(t).source
-	if s.state == idle && s.retry != 0 && l.Now() > s.failedAt+hurryAfter {
-		s.begin()
+	for _, s := range (*Stream)(t).sources {
+		if s.state == idle && s.retry != 0 && l.Now() > s.failedAt+hurryAfter {
+			s.begin()
+		}
 	}
 }
 
@@ -231,7 +239,7 @@ func (s *Stream) place(w *Want, g *log, f form, from cursor) (place, *handshake.
 		}
 		p := place{n: live}
 		s.mu.Lock()
-		if greet := &s.greeting; len(greet.messages) < s.route().Fanout.Greeting && s.attempt == nil {
+		if greet := &s.greeting; !s.arbitrated() && len(greet.messages) < s.route().Fanout.Greeting && s.attempt == nil {
 			p.n = min(p.n, greet.first) // it is under way
 		}
 		s.mu.Unlock()
@@ -363,10 +371,11 @@ func (s *Stream) ticket(w *Want, g *log, f form, p place) *Ticket {
 func (s *Stream) greets(p place) []message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if greet := &s.greeting; !p.greeted && p.n > greet.first {
-		return greet.messages[:min(uint64(len(greet.messages)), p.n-greet.first)]
+	if p.greeted {
+		return nil
 	}
-	return nil
+	list := s.greeting.messages
+	return list[:sort.Search(len(list), func(i int) bool { return list[i].at >= p.n })]
 }
 
 // foreword is what a client gets before the messages of the log.

@@ -13,14 +13,14 @@ import (
 )
 
 // Replaces tells whether r can go on with old's streams. It can't where they
-// were made for something else: what is kept of each key, and how many messages
-// a greeting has.
+// were made for something else: what is kept of each key, how many messages a
+// greeting has, and what sources are to each other.
 func (r *Route) Replaces(old *Route) bool {
 	a, b := r.Fanout, old.Fanout
 	was, is := b.Slow, a.Slow
 	was.Notice, is.Notice = "", ""
 	keyed := r.keyed() || old.keyed()
-	return a.Greeting == b.Greeting && !(keyed && was != is)
+	return a.Greeting == b.Greeting && a.Arbitration == b.Arbitration && a.Dedupe.Key == b.Dedupe.Key && !(keyed && was != is)
 }
 
 // Replace has r take old's place: its streams and their subscribers are r's from
@@ -104,8 +104,8 @@ type lonely Stream
 // Run has it linger no longer.
 func (t *lonely) Run(l *loop.Loop) {
 	s := (*Stream)(t)
-	if s.refs.Load() == 0 && s.source.state != over {
-		s.source.linger(l.Now())
+	if s.refs.Load() == 0 && !s.ended {
+		s.linger(l.Now())
 	}
 }
 
@@ -177,10 +177,18 @@ type renewing struct {
 	done   *sync.WaitGroup
 }
 
-// Run has the source follow.
-func (t *renewing) Run(*loop.Loop) {
+// Run has the sources follow.
+func (t *renewing) Run(l *loop.Loop) {
 	defer t.done.Done()
-	t.stream.source.adopt()
+	s := t.stream
+	if s.ended {
+		return
+	}
+	s.rearrange()
+	for _, src := range s.sources {
+		src.adopt()
+	}
+	s.rearm(l.Now())
 }
 
 // adopt sets the source's clocks by the route that is the stream's now, and goes
@@ -219,6 +227,9 @@ func (r *Route) names(endpoints ...*upstream.Endpoint) bool {
 // among them.
 func (s *source) renew() {
 	list := s.stream.route().endpoints
+	if s.line != nil {
+		list = []*upstream.Endpoint{s.line.endpoint}
+	}
 	at := 0
 	if s.endpoints != nil {
 		at = max(slices.IndexFunc(list, s.endpoints[s.url].Same), 0)

@@ -99,6 +99,7 @@ type Route struct {
 	header    handshake.Header
 	notice    *template.Template // nil: none
 	wrap      *template.Template
+	envelope  *template.Template // of merged sources' messages
 	staleText *template.Template
 	seed      maphash.Seed
 	answers   map[string]string
@@ -112,15 +113,17 @@ type home struct {
 
 	now     atomic.Pointer[Route] // the route as it is configured now
 	removed atomic.Bool           // it is no more: nobody is let in
+	gaps    atomic.Uint64         // stretches of numbers that no source had
 
 	mu      sync.Mutex // guards what follows; now is stored under it
 	streams map[target]*Stream
-	closed  bool // no stream is begun any more
+	tallies map[string]*tally // of sources by name, streams together
+	closed  bool              // no stream is begun any more
 }
 
 // NewRoute makes a route, which costs nothing before somebody joins.
 func (f *Fanout) NewRoute(cfg Config) (*Route, error) {
-	h := &home{fanout: f, streams: map[target]*Stream{}}
+	h := &home{fanout: f, streams: map[target]*Stream{}, tallies: map[string]*tally{}}
 	r := &Route{Config: cfg, home: h, seed: maphash.MakeSeed(), answers: map[string]string{}}
 	h.now.Store(r)
 	for _, u := range cfg.Fanout.Source {
@@ -137,7 +140,7 @@ func (f *Fanout) NewRoute(cfg Config) (*Route, error) {
 	for _, t := range []struct {
 		text string
 		dst  **template.Template
-	}{{cfg.Fanout.Slow.Notice, &r.notice}, {cfg.Fanout.ClientMessages.Template, &r.wrap}, {cfg.Fanout.StaleNotice, &r.staleText}} {
+	}{{cfg.Fanout.Slow.Notice, &r.notice}, {cfg.Fanout.ClientMessages.Template, &r.wrap}, {cfg.Fanout.StaleNotice, &r.staleText}, {cfg.Fanout.Wrap, &r.envelope}} {
 		if t.text == "" {
 			continue
 		}

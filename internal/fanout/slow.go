@@ -21,6 +21,7 @@ const (
 	lostLatest  = "slow_latest"   // superseded by a newer message of the same key
 	lostStuck   = "stuck"         // the client did not read at all
 	lostGap     = "source_gap"    // a source that is a Sluice had them no more
+	lostMissing = "gap"           // no redundant source had them in time
 	lostTooBig  = "too_big"       // the source's message was over the limit
 	lostUnsent  = "not_forwarded" // a client's message that the source was gone for
 	lostGone    = "gone"          // a client came back too late for them

@@ -26,6 +26,7 @@ const (
 // belongs to the stream's loop.
 type source struct {
 	stream *Stream
+	line   *line      // nil: it is the only one, and has all of the route's URLs
 	conn   *loop.Conn // of leg
 	leg    *leg
 	in     ws.Parser
@@ -42,8 +43,10 @@ type source struct {
 	waits     handshake.Waiter
 	err       error // the last that went wrong
 	backoff   health.Backoff
-	// failedAt is when the last round came to nothing.
+	// failedAt is when the last round came to nothing, and attempt what it
+	// was part of.
 	failedAt time.Duration
+	attempt  *attempt
 	retry    time.Duration // when the next round is; 0 for none
 	until    time.Duration // when what is under way must be over; 0 for nothing
 	answer   time.Duration // dialing: when the whole answer is due
@@ -60,9 +63,8 @@ type source struct {
 	deflate bool // the message under way is compressed
 	inflate ws.Inflater
 	plain   []byte
-	greeted int      // messages since it was opened, up to those of the greeting
-	queue   [][]byte // clients' messages that wait for it
-	pong    []byte   // the answer to its latest ping, when that waits for room
+	greeted int    // messages since it was opened, up to those of the greeting
+	pong    []byte // the answer to its latest ping, when that waits for room
 	ponging bool
 
 	// A source that is a Sluice.
@@ -71,9 +73,6 @@ type source struct {
 	known uint64  // messages to come that the log has already
 	late  uint64  // messages until those begin who wait for the live end
 	turns []epoch // that are to begin, by the log's numbers
-
-	lingers time.Duration // when the stream ends if nobody comes; 0: somebody is there
-	staleAt time.Duration // the stream was called stale then; 0: it is not
 }
 
 // leg is one connection to the source. One that was told a close is read on
@@ -127,42 +126,14 @@ func (s *source) fresh() {
 	s.conn = &s.leg.conn
 }
 
-// send passes a client's message on, or keeps it until the source takes it.
-func (s *source) send(frame []byte) {
-	if s.state == open && len(s.queue) == 0 && !s.conn.Full() {
-		s.stream.queued.Add(-int64(len(frame)))
-		s.conn.Write(frame)
-		s.awaitRoom()
-		return
-	}
-	if s.state == over {
-		s.drop(frame)
-		return
-	}
-	s.queue = append(s.queue, frame)
-}
-
-// drop gives up a client's message that no source will take.
-func (s *source) drop(frame []byte) {
-	s.stream.queued.Add(-int64(len(frame)))
-	s.stream.route().Observe.Lost(s.stream.route().Name, lostUnsent, 1)
-}
-
 // Drained has the source get what waits for it.
 func (s *source) Drained(*loop.Conn) {
 	if s.ponging && s.state == open && !s.conn.Full() {
 		s.ponging = false
 		s.inject(ws.Header{Fin: true, Opcode: ws.Pong}, s.pong)
 	}
-	for len(s.queue) > 0 && s.state == open && !s.conn.Full() {
-		frame := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.stream.queued.Add(-int64(len(frame)))
-		s.conn.Write(frame)
-	}
-	if len(s.queue) == 0 {
-		s.queue = nil
+	if s.stream.speaker() == s {
+		s.stream.unqueue(s)
 	}
 }
 
@@ -283,6 +254,10 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 	if op == ws.Text && !validText(payload) {
 		return errText
 	}
+	if s.line != nil {
+		s.contribute(op, head, payload)
+		return nil
+	}
 	if s.known > 0 {
 		s.known--
 		s.next++
@@ -290,12 +265,7 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 		return nil
 	}
 	t := s.stream
-	if n := t.route().Fanout.Greeting; s.greeted < n {
-		s.greeted++
-		t.mu.Lock()
-		t.greeting.messages = append(t.greeting.messages, message{op, slices.Clone(payload)})
-		t.mu.Unlock()
-	}
+	s.greet(op, payload)
 	t.append(head, payload)
 	t.latest.Store(int64(t.route().fanout.now()))
 	s.next++
@@ -304,6 +274,18 @@ func (s *source) took(op ws.Opcode, head, payload []byte) error {
 	}
 	s.arrived()
 	return nil
+}
+
+// greet keeps a message that the source begins with.
+func (s *source) greet(op ws.Opcode, payload []byte) {
+	t := s.stream
+	if s.greeted >= t.route().Fanout.Greeting {
+		return
+	}
+	s.greeted++
+	t.mu.Lock()
+	t.greeting.messages = append(t.greeting.messages, message{op, slices.Clone(payload), t.plain.live().number(), s})
+	t.mu.Unlock()
 }
 
 // arrived lets those in who wait for the live end, once it is there.

@@ -17,9 +17,6 @@ func (s *source) wake(from, after time.Duration) {
 // Expire holds the source's clocks against now, and tells when it wants to be
 // called next.
 func (s *source) Expire(now time.Duration) time.Duration {
-	if s.checkLinger(now); s.state == over {
-		return 0
-	}
 	switch {
 	case s.state == dialing && s.until != 0 && now >= s.until:
 		if !s.conn.Connecting() && now < s.answer {
@@ -32,10 +29,6 @@ func (s *source) Expire(now time.Duration) time.Duration {
 	case s.state == open:
 		s.checkLife(now)
 	}
-	if r := s.stream.route(); r.Fanout.History.Age > 0 {
-		s.stream.plain.trim(r.fanout.clock())
-	}
-	s.checkStale(now)
 	return s.nextDeadline(now)
 }
 
@@ -79,28 +72,6 @@ func (s *source) frameDeadline() time.Duration {
 	return s.frameAt + s.stream.route().Timeouts.Frame + time.Duration(s.in.Seen())*time.Second/slowest
 }
 
-// checkStale calls the stream stale when nothing has come for too long.
-func (s *source) checkStale(now time.Duration) {
-	t := s.stream
-	after := t.route().Fanout.StaleAfter
-	if after == 0 && s.staleAt == 0 {
-		return
-	}
-	ago := t.age()
-	switch {
-	case ago < after, after == 0:
-		if s.staleAt != 0 {
-			s.staleAt = 0
-			t.stale.Store(false)
-		}
-	case s.staleAt == 0:
-		s.staleAt = now
-		t.stale.Store(true)
-		t.route().Complain.Warn("stream is stale", "route", t.route().Name, "stream", t.target.String(), "silent", ago.Round(time.Millisecond))
-		t.tellStale(ago)
-	}
-}
-
 // nextDeadline is the earliest of the source's clocks.
 func (s *source) nextDeadline(now time.Duration) time.Duration {
 	r := s.stream.route()
@@ -112,13 +83,6 @@ func (s *source) nextDeadline(now time.Duration) time.Duration {
 	}
 	earlier(s.until, 1)
 	earlier(s.retry, 1)
-	earlier(s.lingers, 1)
-	if after := r.Fanout.StaleAfter; after > 0 {
-		earlier(now+max(after-s.stream.age(), after/4), 1)
-	}
-	if age := r.Fanout.History.Age; age > 0 {
-		earlier(now, max(age/4, time.Second))
-	}
 	if s.state == open {
 		t := &r.Timeouts
 		if t.Ping > 0 {

@@ -20,12 +20,25 @@ func (s *source) closed(payload []byte) {
 	text := string(reason)
 	s.letGo(code)
 	if slices.Contains(s.stream.route().Fanout.RelayCodes, code) {
-		s.stream.route().Log.Info("stream ended by its source", "route", s.stream.route().Name, "stream", s.stream.target.String(), "code", code, "reason", text)
-		s.end()
-		s.stream.finish(code, text)
+		s.relay(code, text)
 		return
 	}
 	s.lose("closed", &closedError{code, text})
+}
+
+// relay ends the stream as its source has, once no other one is open. Until then
+// a source that has ended it is left alone.
+func (s *source) relay(code uint16, reason string) {
+	t := s.stream
+	r := t.route()
+	if slices.ContainsFunc(t.sources, func(o *source) bool { return o != s && o.state == open }) {
+		s.lose("closed", &closedError{code, reason})
+		s.end()
+		return
+	}
+	r.Log.Info("stream ended by its source", "route", r.Name, "stream", t.target.String(), "code", code, "reason", reason)
+	t.end()
+	t.finish(code, reason)
 }
 
 // letGo tells the source a close, and leaves the connection to end by itself.
@@ -81,11 +94,12 @@ func (s *source) lose(name string, err error) {
 	t := s.stream
 	r := t.route()
 	s.conn.Close()
-	t.up.Store(false)
 	s.state, s.message, s.frameAt, s.asked, s.ponging = idle, nil, 0, 0, false
+	of := s.endpoints[s.url].Name()
 	s.url = (s.url + 1) % len(s.endpoints)
+	s.dropOut()
 	t.flush()
-	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "reason", name, "err", err)
+	r.Complain.Warn("source lost", "route", r.Name, "stream", t.target.String(), "source", of, "reason", name, "err", err)
 	r.Observe.SourceLost(r.Name, name)
 	if s.stream.loop.Now()-s.opened > steady {
 		s.backoff.Reset()
@@ -95,34 +109,6 @@ func (s *source) lose(name string, err error) {
 
 // steady is how long a connection must last for its loss to be the first.
 const steady = 10 * time.Second
-
-// linger is called when nobody has been there; now is the loop's.
-func (s *source) linger(now time.Duration) {
-	if s.state == over {
-		s.stream.expire()
-		return
-	}
-	after := s.stream.route().Fanout.Linger
-	if !s.stream.isOpen() || s.stream.home.removed.Load() {
-		after = 0 // somebody's mistake, or what is no more, must not take the place of a stream
-	}
-	s.lingers = max(now+after, 1)
-	if after == 0 {
-		s.checkLinger(now)
-		return
-	}
-	s.stream.loop.Arm(&s.timer, s, s.lingers)
-}
-
-func (s *source) checkLinger(now time.Duration) {
-	switch {
-	case s.lingers == 0 || now < s.lingers:
-	case s.stream.expire():
-		s.leave(ws.CodeNormal)
-	default: // somebody came
-		s.lingers = 0
-	}
-}
 
 // leave ends the connection in good order: nobody needs it.
 func (s *source) leave(code uint16) {
@@ -134,15 +120,13 @@ func (s *source) leave(code uint16) {
 
 // end is the last of the source: no other connection follows.
 func (s *source) end() {
-	s.state, s.retry, s.until, s.lingers = over, 0, 0, 0
-	s.stream.up.Store(false)
-	for _, frame := range s.queue {
-		s.drop(frame)
-	}
-	s.queue = nil
-	s.giveUp(errOver)
+	was := s.state
+	s.state, s.retry, s.until = over, 0, 0
 	s.conn.Close()
 	s.stream.loop.Disarm(&s.timer)
+	if was == open {
+		s.dropOut()
+	}
 }
 
 // Panicked ends a source whose state can't be trusted. It is for the loop.

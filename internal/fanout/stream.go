@@ -1,12 +1,14 @@
 package fanout
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"github.com/sluice-proxy/sluice/internal/arbiter"
 	"github.com/sluice-proxy/sluice/internal/config"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/ws"
@@ -56,12 +58,19 @@ type Stream struct {
 	attempt  *attempt   // nil once the source has been connected
 	derived  [forms]*derived
 	greeting greeting
-	over     *ending // the source has ended it
+	over     *ending   // the source has ended it
+	sources  []*source // one, or one for each URL; loop sets it, and reads it without mu
 
 	// Owned by loop.
-	source   source
+	judge    *arbiter.Arbiter // of redundant sources; nil: they aren't
+	seeds    [2]maphash.Seed
+	queue    [][]byte // clients' messages that wait for a source
 	flusher  loop.Timer
 	flushing bool // a flush interval is under way
+	clock    loop.Timer
+	lingers  time.Duration // when the stream ends if nobody comes; 0: somebody is there
+	staleAt  time.Duration // it was called stale then; 0: it is not
+	ended    bool          // no source will be connected any more
 }
 
 // target is what a stream asks of its source, behind the source's own URL.
@@ -78,13 +87,15 @@ type attempt struct {
 
 // greeting is what the source said first, for those who join later.
 type greeting struct {
-	first    uint64 // number of its first message
-	messages []message
+	first    uint64    // number of its first message; of one source
+	messages []message // by number
 }
 
 type message struct {
 	op      ws.Opcode
 	payload []byte
+	at      uint64 // its number in the log
+	of      *source
 }
 
 // ending is how the source has ended a stream.
@@ -109,8 +120,7 @@ func newStream(h *home, t target) *Stream {
 		s.audiences[i] = audience{stream: s, route: r, form: form(i % int(forms)), crew: &f.crews[i/int(forms)]}
 	}
 	s.epochs.begin(newEpoch(), 0, 0)
-	s.source.stream = s
-	s.source.fresh()
+	s.arrange(r)
 	s.latest.Store(int64(f.now()))
 	return s
 }
@@ -142,7 +152,7 @@ func (s *Stream) release() {
 type lingering Stream
 
 // Run begins the time that a stream without subscribers has left.
-func (t *lingering) Run(l *loop.Loop) { (*Stream)(t).source.linger(l.Now()) }
+func (t *lingering) Run(l *loop.Loop) { (*Stream)(t).linger(l.Now()) }
 
 // expire ends a stream that has lingered without a subscriber. It tells
 // whether it did.
@@ -179,10 +189,10 @@ type removing struct {
 	done   *sync.WaitGroup
 }
 
-// Run lets go of the source.
+// Run lets go of the sources.
 func (t *removing) Run(*loop.Loop) {
 	defer t.done.Done()
-	t.stream.source.leave(ws.CodeGoingAway)
+	t.stream.leave(ws.CodeGoingAway)
 }
 
 // append publishes a message that came from the source: head and payload are
@@ -207,6 +217,11 @@ func (r *Route) key(payload []byte) uint64 {
 // publish tells everybody that there is more, at once or when the flush interval
 // has passed. It belongs to the stream's loop.
 func (s *Stream) publish() {
+	if s.judge != nil {
+		for _, src := range s.sources {
+			s.tell(src.line)
+		}
+	}
 	if every := s.route().Fanout.FlushInterval; every == 0 {
 		s.flush()
 	} else if !s.flushing {
@@ -235,12 +250,16 @@ func (s *Stream) flush() {
 	s.wakeEncoder()
 }
 
-// restrain stops reading the source while a loop or the encoder can't follow.
+// restrain stops reading the sources while a loop or the encoder can't follow.
 func (s *Stream) restrain() {
 	if s.crowded() {
 		s.held.Store(true)
 		if s.crowded() { // still, now that they see held
-			s.source.conn.Pause()
+			for _, src := range s.sources {
+				if src.state == open {
+					src.conn.Pause()
+				}
+			}
 		} else {
 			s.held.Store(false)
 		}
@@ -279,8 +298,12 @@ func (s *Stream) relieve() {
 
 type relieving Stream
 
-// Run reads the source again.
-func (t *relieving) Run(*loop.Loop) { (*Stream)(t).source.conn.Resume() }
+// Run reads the sources again.
+func (t *relieving) Run(*loop.Loop) {
+	for _, src := range (*Stream)(t).sources {
+		src.conn.Resume()
+	}
+}
 
 // age tells how long ago the latest message came, or else the stream began.
 func (s *Stream) age() time.Duration {

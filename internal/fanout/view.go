@@ -7,7 +7,8 @@ type View struct {
 	Stream   string         `json:"stream"` // what it asks of its source; "" where all clients share one
 	Source   string         `json:"source"` // the URL that is, or was last, connected
 	Up       bool           `json:"up"`
-	Opened   bool           `json:"opened"` // it has been connected once
+	Opened   bool           `json:"opened"`            // it has been connected once
+	Sources  []SourceView   `json:"sources,omitempty"` // where several are connected at once
 	Stale    bool           `json:"stale"`
 	Offset   string         `json:"offset"`   // EPOCH-N of the message to come
 	Messages uint64         `json:"messages"` // that came since the stream was opened
@@ -21,6 +22,14 @@ type View struct {
 type HistoryView struct {
 	Messages uint64 `json:"messages"`
 	Bytes    uint64 `json:"bytes"`
+}
+
+// SourceView is one of a stream's sources.
+type SourceView struct {
+	Name     string            `json:"name"`
+	URL      string            `json:"url"`
+	Up       bool              `json:"up"`
+	Messages map[string]uint64 `json:"messages"` // by what became of them
 }
 
 // Views shows the route's streams, in no order.
@@ -48,6 +57,14 @@ func (s *Stream) view() View {
 	}
 	if name := s.name.Load(); name != nil {
 		v.Source = *name
+	}
+	s.mu.Lock()
+	sources := s.sources
+	s.mu.Unlock()
+	for _, src := range sources {
+		if l := src.line; l != nil {
+			v.Sources = append(v.Sources, SourceView{l.name, l.endpoint.Name(), l.connected.Load() > 0, l.messages()})
+		}
 	}
 	for i := range s.audiences {
 		a := &s.audiences[i]

@@ -46,7 +46,6 @@ type Book struct {
 	pins    map[uint64]pin
 	hedge   *Entry // the first of waiting whose second copy is not out
 	free    *Entry // by next
-	bytes   int
 }
 
 // pin is the leg that has unanswered messages about one thing.
@@ -57,7 +56,7 @@ type pin struct {
 
 // Full tells whether no more may be asked before something is answered.
 func (b *Book) Full() bool {
-	return b.waiting.n >= b.Rules.Messages || b.waiting.n > 0 && b.bytes >= b.Rules.Bytes
+	return b.waiting.n >= b.Rules.Messages || b.waiting.n > 0 && b.waiting.bytes >= b.Rules.Bytes
 }
 
 // Waiting is how many messages are unanswered.
@@ -82,7 +81,6 @@ func (b *Book) Enter(hash uint64, id []byte, raw string, now time.Duration) *Ent
 	if b.hedge == nil && !e.hedged {
 		b.hedge = e
 	}
-	b.bytes += e.size()
 	return e
 }
 
@@ -105,20 +103,16 @@ func (b *Book) enlist(e *Entry) {
 // Hold keeps the message, to be sent again.
 func (b *Book) Hold(e *Entry, message []byte) {
 	e.Message = append(e.Message[:0], message...)
-	b.bytes += len(message)
+	b.waiting.bytes += len(message)
 }
 
 // About says what the message is about: until it is answered, others about the
-// same go where it goes. The leg is that which was asked last.
+// same go where it goes. The leg is that which was asked last; of a message that
+// nobody was asked yet, Repin says where it went.
 func (b *Book) About(e *Entry, key uint64) {
-	if e.Keyed, e.Key = true, key; len(e.asks) == 0 {
-		return
+	if e.Keyed, e.Key = true, key; len(e.asks) > 0 {
+		b.Repin(e)
 	}
-	if b.pins == nil {
-		b.pins = map[uint64]pin{}
-	}
-	p := b.pins[key]
-	b.pins[key] = pin{e.asks[len(e.asks)-1].leg, p.n + 1}
 }
 
 // Pinned gives the leg that has unanswered messages about key.
@@ -132,12 +126,19 @@ func (b *Book) Repin(e *Entry) {
 	if !e.Keyed {
 		return
 	}
+	if b.pins == nil {
+		b.pins = map[uint64]pin{}
+	}
 	p := b.pins[e.Key]
-	b.pins[e.Key] = pin{e.asks[len(e.asks)-1].leg, max(p.n, 1)}
+	if p.leg = e.asks[len(e.asks)-1].leg; !e.pinned {
+		e.pinned = true
+		p.n++
+	}
+	b.pins[e.Key] = p
 }
 
 func (b *Book) unpin(e *Entry) {
-	if !e.Keyed {
+	if !e.pinned {
 		return
 	}
 	if p := b.pins[e.Key]; p.n > 1 {
@@ -145,7 +146,7 @@ func (b *Book) unpin(e *Entry) {
 	} else {
 		delete(b.pins, e.Key)
 	}
-	e.Keyed = false
+	e.pinned = false
 }
 
 // Sent says that a leg was asked; name is its instance's.
@@ -167,14 +168,19 @@ const (
 	Pass                   // it is the client's
 	Late                   // the client has its answer already
 	Held                   // others are awaited
+	NoRoom                 // it is too much to be held, and counts as missing
 	Whole                  // all are there: the caller gives the client what is collected, and settles the entry
 )
 
-// Answered takes what a leg said about id. The entry is given with Whole alone.
+// Answered takes what a leg said about id. The entry is given with Whole, and with
+// NoRoom where that is the last that was awaited: both are ruled alike.
 func (b *Book) Answered(leg uint32, hash uint64, id, payload []byte) (Outcome, *Entry) {
 	e, a := b.find(leg, hash, id)
 	if e == nil {
 		return Unknown, nil
+	}
+	if !e.answered && b.Rules.Policy == Collect {
+		return b.collect(e, a, payload)
 	}
 	b.resolve(a, replied)
 	switch over := e.over; {
@@ -185,16 +191,31 @@ func (b *Book) Answered(leg uint32, hash uint64, id, payload []byte) (Outcome, *
 		if over {
 			return Late, nil
 		}
-	case b.Rules.Policy == Collect:
-		a.reply = append(a.reply, payload...)
-		if b.bytes += len(payload); e.awaited() {
-			return Held, nil
-		}
-		return Whole, e
 	default:
 		b.settle(e, b.Rules.Policy == First)
 	}
 	return Pass, nil
+}
+
+// collect holds an answer. What is held is bounded; the oldest message's answers
+// are held in any case, so that something gets whole.
+func (b *Book) collect(e *Entry, a *ask, payload []byte) (Outcome, *Entry) {
+	outcome := Held
+	if e == b.waiting.first || b.waiting.bytes+len(payload) <= b.Rules.Bytes {
+		b.resolve(a, replied)
+		a.reply = append(a.reply, payload...)
+		b.waiting.bytes += len(payload)
+	} else {
+		b.resolve(a, missing)
+		outcome = NoRoom
+	}
+	switch {
+	case e.awaited():
+		return outcome, nil
+	case outcome == Held:
+		outcome = Whole
+	}
+	return outcome, e
 }
 
 func (b *Book) resolve(a *ask, state askState) {
@@ -229,16 +250,14 @@ func (b *Book) settle(e *Entry, over bool) {
 		return
 	}
 	e.answered, e.over = true, over
-	b.bytes -= e.size()
 	e.Message = nil
 	for k := range e.asks {
 		e.asks[k].reply = nil
 	}
-	if b.owing.n >= b.Rules.Messages {
+	b.owing.add(e)
+	for b.owing.n > b.Rules.Messages || b.owing.n > 1 && b.owing.bytes > b.Rules.Bytes {
 		b.forget(&b.owing, b.owing.first)
 	}
-	b.bytes += e.size()
-	b.owing.add(e)
 }
 
 // forget takes an entry of a list out of the book.
@@ -249,7 +268,6 @@ func (b *Book) forget(l *list, e *Entry) {
 
 // drop takes an entry out of the index, and keeps it for another message.
 func (b *Book) drop(e *Entry) {
-	b.bytes -= e.size()
 	for k := range e.asks {
 		if e.asks[k].state == awaited {
 			b.resolve(&e.asks[k], missing)

@@ -2,6 +2,7 @@ package gather
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type Entry struct {
 	answered bool // the client has its answer, and
 	over     bool // gets no other
 	hedged   bool // its second copy is out, or it is to have none
+	pinned   bool // it counts in the pin of its key
 
 	next, prev *Entry // of its list
 	chain      *Entry // of its place in the index, oldest first
@@ -91,6 +93,11 @@ func (e *Entry) Asks(leg uint32) bool {
 	return false
 }
 
+// Partial tells whether a leg that was asked, or should have been, gave no answer.
+func (e *Entry) Partial() bool {
+	return slices.ContainsFunc(e.asks, func(a ask) bool { return a.state != replied })
+}
+
 // AppendCollected appends the one answer that is made of all: the id, the
 // answers as they came, in the order in which the legs were asked, and the names
 // of the instances that gave none.
@@ -145,6 +152,7 @@ func (e *Entry) clear() {
 type list struct {
 	first, last *Entry
 	n           int
+	bytes       int // of all
 }
 
 func (l *list) add(e *Entry) {
@@ -156,6 +164,7 @@ func (l *list) add(e *Entry) {
 	}
 	l.last = e
 	l.n++
+	l.bytes += e.size()
 }
 
 func (l *list) remove(e *Entry) {
@@ -171,4 +180,5 @@ func (l *list) remove(e *Entry) {
 	}
 	e.next, e.prev = nil, nil
 	l.n--
+	l.bytes -= e.size()
 }

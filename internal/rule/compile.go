@@ -10,17 +10,10 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/overloads"
 )
 
-const (
-	maxText = 4 << 10 // bytes of a rule
-
-	// maxCost bounds what a rule may do for one message, in the units of CEL: a
-	// unit is a step, or ten bytes of text looked at.
-	maxCost = 200_000
-)
+const maxText = 4 << 10 // bytes of a rule
 
 // environment is what rules are compiled in. The strings extension is left out:
 // what its replace and join give can be far larger than what they take.
@@ -63,10 +56,10 @@ func compile(text string) (cel.Program, error) {
 	if err := literalPatterns(tree); err != nil {
 		return nil, err
 	}
-	if least, err := env.EstimateCost(tree, unknownSizes{}); err == nil && least.Min > maxCost {
+	if least, err := env.EstimateCost(tree, costs{}); err == nil && least.Min > maxCost {
 		return nil, &Error{1, 1, fmt.Sprintf("costs %d at least, and may cost %d for a message", least.Min, maxCost)}
 	}
-	program, err := env.Program(tree, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
+	program, err := env.Program(tree, cel.CostTracking(costs{}), cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(patterns...))
 	if err != nil {
 		return nil, &Error{1, 1, plain(err.Error())}
 	}
@@ -102,17 +95,5 @@ func literalPatterns(tree *cel.Ast) error {
 			return &Error{at.Line(), at.Column() + 1, "a pattern must be a text in quotes, not a value"}
 		}
 	}
-	return nil
-}
-
-// unknownSizes leaves what messages hold open: only what is dear by itself is
-// refused.
-type unknownSizes struct{}
-
-// EstimateSize implements cost.Estimator.
-func (unknownSizes) EstimateSize(cost.AstNode) *cost.SizeEstimate { return nil }
-
-// EstimateCallCost implements cost.Estimator.
-func (unknownSizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }

@@ -16,9 +16,11 @@ type Input struct {
 	Payload []byte
 	Binary  bool
 	Request *Request
-	Opaque  bool // the payload is not to be read as JSON: somebody else would read it in another way
+	Checked bool // the caller has held the payload against content.Check
+	Opaque  bool // and it is not what that allows, or is not to be read
 
-	msg ref.Val // the payload as JSON, once a rule has asked for it
+	msg  ref.Val // the payload as JSON, once a rule has asked for it
+	left budget
 }
 
 // Request is what rules see of the request that a session began with. Like an
@@ -57,14 +59,6 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		v.Request = &Request{}
 	}
 	return v.Request.resolve(name)
-}
-
-// message reads the payload as JSON, once.
-func (v *variables) message() ref.Val {
-	if v.msg == nil {
-		v.msg = read(v.Payload, v.Binary, v.Opaque)
-	}
-	return v.msg
 }
 
 func (r *Request) resolve(name string) (any, bool) {

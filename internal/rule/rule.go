@@ -57,7 +57,8 @@ var compiled = struct {
 }{rules: map[string]weak.Pointer[Rule]{}}
 
 // Compile makes a rule of its text, which must give a bool. An error is an
-// *Error. It takes a millisecond, so it is for when a configuration is read.
+// *Error. It takes as long as many matches, so it is for when a configuration
+// is read.
 func Compile(text string) (*Rule, error) {
 	compiled.Lock()
 	defer compiled.Unlock()

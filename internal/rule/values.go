@@ -23,9 +23,7 @@ var (
 // Find implements traits.Mapper.
 func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	if name, ok := key.(types.String); ok {
-		if k := o.place(string(name)); k >= 0 {
-			return o.at(k), true
-		}
+		return o.find(string(name))
 	}
 	return nil, false
 }
@@ -56,6 +54,7 @@ func (o *object) Equal(other ref.Val) ref.Val {
 		return types.False
 	}
 	for k := range o.members {
+		o.left.spend(1)
 		v, ok := m.Find(types.String(o.members[k].name))
 		if !ok || types.Equal(o.at(k), v) != types.True {
 			return types.False
@@ -85,6 +84,7 @@ func (l *list) Get(index ref.Val) ref.Val {
 // Contains implements traits.Container.
 func (l *list) Contains(v ref.Val) ref.Val {
 	for k := range l.open() {
+		l.left.spend(1)
 		if types.Equal(l.at(k), v) == types.True {
 			return types.True
 		}
@@ -95,6 +95,7 @@ func (l *list) Contains(v ref.Val) ref.Val {
 // Add implements traits.Adder.
 func (l *list) Add(other ref.Val) ref.Val {
 	vals := make([]ref.Val, len(l.open()))
+	l.left.spend(len(vals))
 	for k := range vals {
 		vals[k] = l.at(k)
 	}
@@ -111,6 +112,7 @@ func (l *list) Equal(other ref.Val) ref.Val {
 		return types.False
 	}
 	for k := range l.members {
+		l.left.spend(1)
 		if types.Equal(l.at(k), o.Get(types.Int(k))) != types.True {
 			return types.False
 		}

@@ -9,29 +9,44 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"github.com/tidwall/gjson"
+
+	"github.com/sluice-proxy/sluice/internal/content"
 )
 
-// read gives a payload as a value of the language. It is judged as a whole, and
-// its parts are read when a rule asks for them.
-func read(payload []byte, binary, opaque bool) ref.Val {
-	switch {
-	case binary:
-		return types.NewErr("the message is binary, not JSON")
-	case opaque:
-		return types.NewErr("the message is not JSON that is read in one way only")
-	case tooDeep(payload) || !gjson.ValidBytes(payload):
-		return types.NewErr("the message is not JSON")
+// message reads the payload as JSON, once. It is judged as a whole, and its
+// parts are read when a rule asks for them.
+func (v *variables) message() ref.Val {
+	if v.msg != nil {
+		return v.msg
 	}
-	return view(strings.Trim(unsafe.String(unsafe.SliceData(payload), len(payload)), blanks))
+	if v.Binary {
+		v.msg = types.NewErr("the message is binary, not JSON")
+	} else if v.Opaque {
+		v.msg = types.NewErr("the message is not JSON, or not read")
+	} else if err := v.check(); err != nil {
+		v.msg = types.NewErr("the message is not JSON: %v", err)
+	} else {
+		v.left = maxMembers
+		text := unsafe.String(unsafe.SliceData(v.Payload), len(v.Payload))
+		v.msg = view(strings.Trim(text, blanks), &v.left)
+	}
+	return v.msg
+}
+
+func (v *variables) check() error {
+	if v.Checked {
+		return nil
+	}
+	return content.Check(v.Payload)
 }
 
 // view gives a JSON value that stands alone in raw.
-func view(raw string) ref.Val {
+func view(raw string, left *budget) ref.Val {
 	switch raw[0] {
 	case '{':
-		return &object{nest{raw: raw}}
+		return &object{nest{raw: raw, left: left}}
 	case '[':
-		return &list{nest{raw: raw}}
+		return &list{nest{raw: raw, left: left}}
 	case '"':
 		return types.String(unquote(raw))
 	case 't':
@@ -72,6 +87,7 @@ func unquote(raw string) string {
 // member of another.
 type nest struct {
 	raw     string
+	left    *budget
 	opened  bool
 	members []member
 	places  map[string]int // of members by name, where they are many
@@ -83,54 +99,65 @@ type member struct {
 	val       ref.Val // once it has been asked for
 }
 
-const many = 16 // members; fewer are looked through
+const (
+	short = 512 // bytes; to look through so many costs less than to remember
+	many  = 16  // members; fewer are looked through
+)
 
 // open finds the members.
 func (n *nest) open() []member {
 	if n.opened {
 		return n.members
 	}
-	n.opened = true
+	var members []member
 	for w := walk(n.raw); w.next(); {
+		n.left.spend(1) // when it is spent the nest stays closed
 		m := member{raw: w.value}
 		if w.name != "" {
 			m.name = unquote(w.name)
 		}
-		n.members = append(n.members, m)
+		members = append(members, m)
 	}
-	if n.raw[0] == '{' && len(n.members) > many {
-		n.places = make(map[string]int, len(n.members))
-		for k, m := range n.members {
-			if _, twice := n.places[m.name]; !twice {
-				n.places[m.name] = k
-			}
+	if n.raw[0] == '{' && len(members) > many {
+		n.places = make(map[string]int, len(members))
+		for k, m := range members {
+			n.places[m.name] = k
 		}
 	}
-	return n.members
+	n.opened, n.members = true, members
+	return members
 }
 
 // at gives a member's value.
 func (n *nest) at(k int) ref.Val {
 	m := &n.members[k]
 	if m.val == nil {
-		m.val = view(m.raw)
+		m.val = view(m.raw, n.left)
 	}
 	return m.val
 }
 
-// place finds a member by its name, of two the first; -1 if there is none.
-func (n *nest) place(name string) int {
+// find gives the member of that name.
+func (n *nest) find(name string) (ref.Val, bool) {
+	if !n.opened && len(n.raw) <= short {
+		for w := walk(n.raw); w.next(); {
+			if w.is(name) {
+				return view(w.value, n.left), true
+			}
+		}
+		return nil, false
+	}
 	members := n.open()
 	if n.places != nil {
 		if k, ok := n.places[name]; ok {
-			return k
+			return n.at(k), true
 		}
-		return -1
+		return nil, false
 	}
 	for k := range members {
 		if members[k].name == name {
-			return k
+			return n.at(k), true
 		}
 	}
-	return -1
+	return nil, false
 }

@@ -2,32 +2,7 @@ package rule
 
 import "strings"
 
-const (
-	blanks   = " \t\r\n"
-	maxDepth = 1000 // brackets in brackets: whatever reads them recurses
-)
-
-// tooDeep tells it before anything recurses.
-func tooDeep(payload []byte) bool {
-	depth, text := 0, false
-	for i := 0; i < len(payload); i++ {
-		switch c := payload[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth > maxDepth {
-			return true
-		}
-	}
-	return false
-}
+const blanks = " \t\r\n"
 
 // walker goes over the members of a JSON object or array that is known to be
 // right.
@@ -52,6 +27,12 @@ func (w *walker) next() bool {
 	n := end(w.raw)
 	w.value, w.raw = w.raw[:n], w.raw[n:]
 	return true
+}
+
+// is tells whether the member has that name.
+func (w *walker) is(name string) bool {
+	written := w.name[1 : len(w.name)-1]
+	return written == name || strings.IndexByte(written, '\\') >= 0 && unquote(w.name) == name
 }
 
 // end is where the value ends that s begins with.

@@ -43,6 +43,10 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 		s.toClient(op, frame, payload)
 	case gather.Late:
 		s.route.Observe.Scattered(s.route.Name, eventLate)
+	case gather.NoRoom:
+		if s.route.Observe.Scattered(s.route.Name, eventNoRoom); e != nil {
+			s.collected(e)
+		}
 	case gather.Whole:
 		s.collected(e)
 	case gather.Unknown:
@@ -57,7 +61,9 @@ func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 // collected gives the client what was collected for a message.
 func (s *session) collected(e *gather.Entry) {
 	r := s.room()
-	r.answer = e.AppendCollected(r.answer[:0])
+	if r.answer = e.AppendCollected(r.answer[:0]); e.Partial() {
+		s.route.Observe.Scattered(s.route.Name, eventPartial)
+	}
 	s.book.Settle(e)
 	s.toClient(ws.Text, nil, r.answer)
 }
@@ -113,11 +119,11 @@ const mostTold = 64 << 10
 
 // unanswered tells the client that a message gets no answer.
 func (s *session) unanswered(e *gather.Entry, event, reason string) {
-	s.route.Observe.Scattered(s.route.Name, event)
 	if s.route.book.Policy == gather.Collect {
 		s.collected(e)
 		return
 	}
+	s.route.Observe.Scattered(s.route.Name, event)
 	raw := append([]byte(nil), e.Raw...)
 	_, instance := e.Asked()
 	s.book.Settle(e)
@@ -127,8 +133,6 @@ func (s *session) unanswered(e *gather.Entry, event, reason string) {
 // expired is a message whose answers did not come in time.
 func (s *session) expired(e *gather.Entry) {
 	switch {
-	case s.route.book.Policy == gather.Collect:
-		s.unanswered(e, eventPartial, "")
 	case e.Orphaned():
 		s.unanswered(e, eventNowhere, "no instance could be asked in time")
 	default:

@@ -36,7 +36,6 @@ func (s *session) Expire(now time.Duration) time.Duration {
 	if s.phase == open || s.phase == parting {
 		s.book.Expire(now, s.expired, s.hedge)
 		s.unclog()
-		s.abandoned("no instance is left")
 		s.conclude()
 	}
 	if s.phase != ended {

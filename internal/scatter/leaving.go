@@ -112,7 +112,6 @@ func (s *session) tellClient() {
 		s.dropLegs(s.last.code)
 	} else {
 		s.client.close(s.last.code, s.last.reason)
-		s.client.deaf = false
 		s.dropLegs(ws.CodeGoingAway)
 	}
 	s.close()
@@ -123,7 +122,7 @@ func (s *session) tellClient() {
 func (s *session) close() {
 	s.phase, s.retry, s.parked = closing, 0, nil
 	s.client.conn.Resume()
-	if s.client.gotClose || s.client.gotEOF {
+	if s.client.gotClose || s.client.gotEOF || s.client.deaf {
 		s.client.conn.CloseWrite()
 	}
 	s.until = s.now() + max(s.route.Timeouts.Close, time.Millisecond)
@@ -150,14 +149,17 @@ func (s *session) violated(err error) {
 	if s.phase == open || s.phase == parting {
 		s.last = w
 		s.tellClient()
-		s.client.conn.CloseWrite()
 	}
 }
 
-// leaveInstance leaves the legs to an instance.
-func (s *session) leaveInstance(inst *upstream.Instance, spread time.Duration) {
+// leaveInstance leaves the legs to an instance; with down they are lost.
+func (s *session) leaveInstance(inst *upstream.Instance, down bool, spread time.Duration) {
 	for _, g := range append([]*leg(nil), s.legs...) {
-		if g.inst == inst {
+		switch {
+		case g.inst != inst:
+		case down && g.session == s && g.stage >= standing:
+			s.lose(g, "down", "the instance is down")
+		default:
 			s.leaveLeg(g, spread)
 		}
 	}
@@ -176,22 +178,15 @@ func (s *session) leaveLeg(g *leg, spread time.Duration) {
 		g.failed(errGone)
 	default:
 		g.stage = leaving
-		wait := max(leaveMost, s.route.Scatter.Gather.Timeout)
-		g.until = s.now() + s.someOf(spread) + wait
-		g.answer = g.until - wait // not before
+		g.answer = s.now() + s.someOf(spread)
+		g.until = g.answer + max(leaveMost, s.route.Scatter.Gather.Timeout)
 	}
 }
 
 // left ends a leg that is to be left, if it is time.
 func (s *session) left(g *leg, now time.Duration) {
-	owes := len(g.queue) > 0 || g.owes > 0 && s.book.Owes(g.number)
-	switch {
-	case now < g.answer:
-		g.until = max(g.until, now)
-	case !owes && !g.in.InMessage():
-		g.close(ws.CodeGoingAway, "")
-		s.lose(g, "moved", "the instance was left")
-	case now >= g.until:
+	owes := len(g.queue) > 0 || g.in.InMessage() || g.owes > 0 && s.book.Owes(g.number)
+	if now >= g.until || now >= g.answer && !owes {
 		g.close(ws.CodeGoingAway, "")
 		s.lose(g, "moved", "the instance was left")
 	}

@@ -40,7 +40,6 @@ type leg struct {
 	used    time.Duration // when a message last came or went
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
-	tries   int           // of legs in whose place this one was opened, and which never stood
 	counted bool          // in the instance's sessions
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 	timer   loop.Timer    // of one that was let go
@@ -87,7 +86,7 @@ func (s *session) openLeg(to *upstream.Balancer, inst *upstream.Instance) (*leg,
 		return nil, errLegs
 	}
 	pick := to.For("", "")
-	_, err := pick.This(inst, nil)
+	err := pick.Take(inst)
 	if err != nil && err != upstream.ErrBusy {
 		return nil, err
 	}
@@ -114,7 +113,7 @@ func (g *leg) ask() {
 
 // askAgain asks an instance that had no room for a handshake.
 func (g *leg) askAgain(now time.Duration) {
-	_, err := g.pick.This(g.inst, nil)
+	err := g.pick.Take(g.inst)
 	switch {
 	case err == upstream.ErrBusy && now < g.answer:
 		g.until = now + busyEvery
@@ -304,6 +303,7 @@ func (g *leg) EOF(c *loop.Conn) {
 	s := g.session
 	switch {
 	case s == nil:
+		c.Loop().Disarm(&g.timer)
 		g.conn.Close()
 	case g.stage == asking && s.phase == opening:
 		if p := c.Kept(); len(p) > 0 {

@@ -49,7 +49,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	if s.phase >= lost {
 		return
 	}
-	if stood {
+	if stood && name != "moved" {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
@@ -92,7 +92,7 @@ func (s *session) orphan(e *gather.Entry, frame []byte, reason string) {
 	switch {
 	case s.phase >= lost:
 	case s.route.book.Policy == gather.Collect:
-		s.unanswered(e, eventPartial, reason)
+		s.collected(e)
 	case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
 	case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
 		s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
@@ -108,11 +108,12 @@ func (s *session) reroute(it *item) {
 	if s.phase >= lost || it.to == nil || it.to.all && it.tries == 0 && len(s.legs) > 0 {
 		return // the others have it
 	}
-	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed}
-	g, err := (*leg)(nil), error(upstream.ErrTried)
-	if it.tries < maxTries {
-		g, err = s.legFor(&m, nil)
+	if it.tries >= maxTries {
+		s.nowhere(nil, upstream.ErrTried)
+		return
 	}
+	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed}
+	g, err := s.legFor(&m, nil)
 	if err != nil {
 		s.nowhere(nil, err)
 		return
@@ -138,8 +139,8 @@ func (s *session) nowhere(e *gather.Entry, err error) {
 }
 
 // reopen makes a leg in place of a lost one, where the session has no other to
-// that pool: what instances say unasked is to go on. Without any leg, and after
-// some tries, it gives the session up.
+// that pool: what instances say unasked is to go on. Where that can't be, and no
+// leg is left, the session is given up.
 func (s *session) reopen(g *leg) {
 	for _, other := range s.legs {
 		if other.from.Pool() == g.from.Pool() && other.stage != leaving {
@@ -149,32 +150,27 @@ func (s *session) reopen(g *leg) {
 			return
 		}
 	}
-	tries, err := 0, error(upstream.ErrTried)
-	if g.stage < standing {
-		tries = g.tries + 1
-	}
-	var inst *upstream.Instance
-	if tries < maxTries {
-		inst, err = g.from.Message(0, s.instances(), s.avoided(nil))
+	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
+	if err == nil && s.shuns(inst) {
+		err = upstream.ErrTried // it would be lost again, and again
 	}
 	if err == nil {
 		var other *leg
-		if other, err = s.openLeg(g.from, inst); err == nil {
-			other.tries = tries
-			if s.home == nil {
-				s.home = other
-			}
-			return
+		if other, err = s.openLeg(g.from, inst); err == nil && s.home == nil {
+			s.home = other
 		}
 	}
-	s.abandoned("no instance is left: " + err.Error())
+	switch {
+	case err == nil || len(s.legs) > 0:
+	case s.retry != 0: // messages wait for an instance: one may come yet
+	default:
+		s.giveUp("no instance is left: " + err.Error())
+	}
 }
 
-// abandoned gives a session up that has no leg, unless a message is tried again.
-func (s *session) abandoned(reason string) {
-	if s.phase == open && len(s.legs) == 0 && s.parked == nil && s.book.Waiting() == 0 {
-		s.giveUp(reason)
-	}
+// shuns tells whether a leg to the instance was lost a moment ago.
+func (s *session) shuns(inst *upstream.Instance) bool {
+	return slices.ContainsFunc(s.shunned, func(x shunned) bool { return x.inst == inst })
 }
 
 // forget takes a leg out of the session, and ends its connection unless it was

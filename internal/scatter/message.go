@@ -81,6 +81,9 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 		return
 	}
 	s.address(&m)
+	if s.retry != 0 && s.parked == nil {
+		s.sendAgain() // older ones come first
+	}
 	var g *leg
 	if !m.to.all {
 		var err error
@@ -181,7 +184,7 @@ func (s *session) keyOf(m *mail) ([]byte, bool) {
 // ruled gives the pool of the first rule that holds.
 func (s *session) ruled(m *mail) (pool string, ok bool) {
 	in := &s.room().input
-	*in = rule.Input{Payload: m.payload, Binary: m.binary, Opaque: !m.valid, Request: s.asked}
+	*in = rule.Input{Payload: m.payload, Binary: m.binary, Checked: m.valid, Opaque: s.route.inspects && !m.valid, Request: s.asked}
 	defer func() { *in = rule.Input{} }()
 	for k := range s.route.Scatter.Send.Rules {
 		rl := &s.route.Scatter.Send.Rules[k]
@@ -220,7 +223,9 @@ func (s *session) enroll(m *mail) *gather.Entry {
 		return nil
 	}
 	e := s.book.Enter(idHash(id), id, raw, s.now())
-	e.To = m.to
+	if e.To = m.to; m.keyed && s.route.keyed {
+		s.book.About(e, m.key)
+	}
 	if s.route.holds {
 		s.book.Hold(e, m.frame)
 	}

@@ -60,6 +60,7 @@ const (
 	eventNowhere   = "error_unrouted"  // answered with an error: no instance could be asked
 	eventInvalid   = "invalid"         // text that is not JSON, or not read strictly
 	eventPartial   = "collect_missing" // answered with what was collected, and some did not answer
+	eventNoRoom    = "collect_no_room" // an answer dropped, and its instance missing: too much is held
 	eventResent    = "resent"          // sent again, because its instance was lost
 	eventHedged    = "hedged"          // sent to a second instance
 	eventLate      = "late"            // an answer dropped: the client had one
@@ -192,6 +193,9 @@ func (r *Route) balancers() []*upstream.Balancer {
 func (r *Route) has(i *upstream.Instance) bool {
 	return slices.ContainsFunc(r.balancers(), func(b *upstream.Balancer) bool { return b.Has(i) })
 }
+
+// Ruled tells whether rules may look at a client's request.
+func (r *Route) Ruled() bool { return r.Scatter.Send.Kind == "rules" }
 
 // Home gives the balancer that chooses where a session begins.
 func (r *Route) Home() *upstream.Balancer { return r.home }

@@ -52,7 +52,7 @@ const keptRoom = 256 << 10
 
 // tidy lets go of what a large message has left.
 func (r *room) tidy() {
-	for _, b := range []*[]byte{&r.plain, &r.inflated, &r.frame, &r.answer, &r.out} {
+	for _, b := range []*[]byte{&r.plain, &r.inflated, &r.frame, &r.answer, &r.out, &r.key, &r.id} {
 		if cap(*b) > keptRoom {
 			*b = nil
 		}
@@ -145,6 +145,7 @@ type Leaving struct {
 	Route    *Route             // sessions of it alone; nil: of all
 	Code     uint16             // what clients are told whose session ends
 	Reason   string
+	Down     bool          // the instance is: what it owes is lost
 	Spread   time.Duration // over which this is done; each at a time of its own
 }
 
@@ -161,7 +162,7 @@ func (sc *Scatter) Leave(w Leaving) {
 		switch {
 		case w.Route != nil && s.route != w.Route:
 		case w.Instance != nil:
-			s.leaveInstance(w.Instance, w.Spread)
+			s.leaveInstance(w.Instance, w.Down, w.Spread)
 		default:
 			s.schedule(&w)
 		}

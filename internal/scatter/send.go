@@ -186,14 +186,23 @@ func (s *session) tryAgain(now time.Duration) {
 		s.enter()
 		return
 	}
+	s.sendAgain()
+	s.unclog()
+	switch {
+	case s.parked != nil:
+		s.retry = now + busyEvery
+	case s.phase == open && len(s.legs) == 0 && s.book.Waiting() == 0:
+		s.giveUp("no instance is left")
+	}
+}
+
+// sendAgain sends the messages that wait for an instance, in the order in which
+// they came.
+func (s *session) sendAgain() {
 	for _, e := range s.book.Entries() {
 		if e.Orphaned() && !s.again(e, e.Message) {
-			s.retry = now + tryEvery
+			s.retry = sooner(s.retry, s.now()+tryEvery)
 		}
-	}
-	s.unclog()
-	if s.parked != nil {
-		s.retry = now + busyEvery
 	}
 }
 

@@ -149,7 +149,9 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
-	s.hangUp()
+	if s.hangUp(); s.phase == ended {
+		return
+	}
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
@@ -159,11 +161,12 @@ func (s *session) Drained(*loop.Conn) {
 	s.unclog()
 }
 
-// begins judges whether the client's next message is taken now.
+// begins judges whether the client's next message is taken now. Once the client is
+// to be told the end, its messages are passed over: its close is behind them.
 func (s *session) begins(uint64) verdict {
 	switch {
 	case s.phase >= lost:
-		return pass // said throws it away
+		return pass
 	case s.phase != open || s.clogged():
 		return wait
 	}
@@ -209,17 +212,24 @@ func (s *session) unclog() {
 	}
 }
 
+// mayPing takes a token for a client's ping.
+func (s *session) mayPing() bool {
+	most := s.route.Limits.PingsPerSecond
+	if most == 0 {
+		return true
+	}
+	ready, _ := s.pings.Take(s.now(), float64(most), most)
+	return ready
+}
+
 // control treats a control frame of the client's. Pings and pongs are between two
 // neighbours here: there is no one instance to pass them to.
 func (s *session) control(op ws.Opcode, payload []byte) error {
 	switch op {
 	case ws.Ping:
-		most := s.route.Limits.PingsPerSecond
-		if ready := true; most > 0 {
-			if ready, _ = s.pings.Take(s.now(), float64(most), most); !ready {
-				s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
-				return nil
-			}
+		if !s.mayPing() {
+			s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
+			return nil
 		}
 		s.client.pinged(payload)
 	case ws.Pong:

@@ -228,7 +228,9 @@ func (s *Server) prepare(r *http.Request, rt *Route, p peer, offer *handshake.Of
 	if rt.scatter != nil {
 		q := &scatter.Request{
 			Route: rt.scatter, ID: id, Addr: p.client, Files: rt.files, Offer: offer, Target: rt.target(r), Host: r.Host, Header: h,
-			Asked: &rule.Request{Path: r.URL.Path, Query: r.URL.Query(), Headers: r.Header, Client: p.name()},
+		}
+		if rt.scatter.Ruled() {
+			q.Asked = &rule.Request{Path: r.URL.Path, Query: r.URL.Query(), Headers: r.Header, Client: p.name()}
 		}
 		return func(t loop.Taken) {
 			q.Client = t

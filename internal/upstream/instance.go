@@ -268,6 +268,7 @@ type View struct {
 type LoadView struct {
 	Score    float64 `json:"score"`
 	Sessions int     `json:"sessions"`
+	Awaiting int     `json:"messages_awaiting"` // an answer, where answers are paired with messages
 	Messages float64 `json:"messages_per_second"`
 	Bytes    float64 `json:"bytes_per_second"`
 	Traffic  float64 `json:"traffic_as_sessions"`
@@ -281,9 +282,9 @@ func (i *Instance) view(least float64) View {
 	i.mu.Lock()
 	parts, state := i.parts, i.state
 	i.mu.Unlock()
-	parts.Sessions = i.Sessions()
+	parts.Sessions, parts.Awaiting = i.Sessions(), int(i.awaited.Load())
 	v := View{Name: i.name, State: "up", Why: state.Why, Sessions: parts.Sessions, Handshakes: i.Handshakes(), Load: LoadView{
-		Score: parts.Score(least), Sessions: parts.Sessions, Messages: parts.Messages, Bytes: parts.Bytes,
+		Score: parts.Score(least), Sessions: parts.Sessions, Awaiting: parts.Awaiting, Messages: parts.Messages, Bytes: parts.Bytes,
 		Traffic: parts.Traffic(), RTT: parts.RTT.Seconds() * 1e3, Usual: parts.Usual.Seconds() * 1e3, Slowness: balance.Slowness(parts.Ratio(), least),
 	}}
 	switch {

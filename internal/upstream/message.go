@@ -5,7 +5,7 @@ import "slices"
 // Message chooses the instance for one message of a session that has
 // connections to the instances own already, whose session caps don't stand
 // against those therefore. Those of avoid are chosen only where there is no
-// other. Nobody is counted in: who connects for it does that with Choice.This.
+// other. Nobody is counted in: who connects for it does that with Choice.Take.
 func (b *Balancer) Message(key uint64, own, avoid []*Instance) (*Instance, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -23,6 +23,31 @@ func (b *Balancer) Message(key uint64, own, avoid []*Instance) (*Instance, error
 		return members[k].Instance, nil
 	}
 	return nil, ErrNone
+}
+
+// Take is Instance for one that is chosen already, whatever speaks for others.
+func (c *Choice) Take(i *Instance) error {
+	c.Settled()
+	b := c.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range *b.pool.members.Load() {
+		switch {
+		case m.Instance != i:
+		case !m.Up():
+			return ErrNone
+		case m.cfg.MaxSessions != 0 && m.Sessions() >= m.cfg.MaxSessions:
+			return ErrFull
+		case m.busy():
+			return ErrBusy
+		default:
+			i.acquire()
+			i.asking.Add(1)
+			c.asked = i
+			return nil
+		}
+	}
+	return ErrNone
 }
 
 // Each gives the instances of the pool, in its order, to be asked all: here tells

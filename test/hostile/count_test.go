@@ -5,7 +5,7 @@ import "testing"
 // What the tables hold at least. Who adds cases raises them; nobody lowers them.
 const (
 	leastCases = 325
-	leastRuns  = 1598 // cases x transports x roles
+	leastRuns  = 2372 // cases x transports x roles
 )
 
 // The tables do not shrink, no name stands twice, and every case says what it
@@ -37,7 +37,7 @@ func TestCount(t *testing.T) {
 		n := 0
 		for _, m := range modes {
 			for _, r := range roles(m) {
-				if v.at == 0 || v.at&r != 0 {
+				if v.by(r) {
 					n++
 				}
 			}

@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
@@ -15,21 +16,28 @@ const (
 	instances
 	subscribers // clients of a fan-out
 	sources
-	reads = subscribers | sources // where Sluice looks into messages
+	askers  // clients of a scatter
+	workers // instances of one
+
+	reads    = subscribers | sources // where Sluice looks into messages
+	inflates = reads | askers
 )
 
-func (r role) server() bool { return r&(instances|sources) != 0 }
+func (r role) server() bool { return r&(instances|sources|workers) != 0 }
 
 // roles are those that a peer can have in a mode.
 func roles(m mode) []role {
-	if m == fanout {
+	switch m {
+	case fanout:
 		return []role{subscribers, sources}
+	case scatter:
+		return []role{askers, workers}
 	}
 	return []role{clients, instances}
 }
 
 func (r role) String() string {
-	return map[role]string{clients: "client", instances: "instance", subscribers: "subscriber", sources: "source"}[r]
+	return map[role]string{clients: "client", instances: "instance", subscribers: "subscriber", sources: "source", askers: "asker", workers: "worker"}[r]
 }
 
 // violation is what a hostile peer sends once a session is open.
@@ -47,6 +55,12 @@ type violation struct {
 	deflate       bool // permessage-deflate was negotiated
 	code          uint16
 	at            role // 0: anywhere
+}
+
+// by tells whether a peer in this role can break the rule. A worker is not asked
+// for compression.
+func (v *violation) by(r role) bool {
+	return (v.at == 0 || v.at&r != 0) && (!v.deflate || r != workers)
 }
 
 // bytes gives the violation as a peer in this role sends it.
@@ -74,7 +88,7 @@ func TestViolations(t *testing.T) {
 	everywhere(t, settings{}, func(t *testing.T, s *stage) {
 		for _, r := range roles(s.mode) {
 			for _, v := range violations() {
-				if v.at != 0 && v.at&r == 0 {
+				if !v.by(r) {
 					continue
 				}
 				t.Run(r.String()+" "+v.name, func(t *testing.T) {
@@ -111,7 +125,7 @@ func (s *stage) violate(t *testing.T, v *violation, r role) {
 		bytes = append(bytes, hostile.Bytes(testkit.Text("behind"), testkit.Ping("behind"))...)
 	}
 	_ = hostile.TrySend(bytes)
-	if s.mode == fanout {
+	if s.mode != balance {
 		before = before[:1] // a message goes on when it is whole
 	}
 	other.Want("what came before it arrives", before...)
@@ -122,7 +136,7 @@ func (s *stage) violate(t *testing.T, v *violation, r role) {
 func (s *stage) told(t *testing.T, r role, v *violation, client, leg *testkit.Peer) {
 	t.Helper()
 	switch r {
-	case clients:
+	case clients, askers:
 		s.clientTold(t, v, client, leg)
 	case instances:
 		s.instanceTold(t, v, client, leg)
@@ -130,6 +144,8 @@ func (s *stage) told(t *testing.T, r role, v *violation, client, leg *testkit.Pe
 		s.subscriberTold(t, v, client, leg)
 	case sources:
 		s.sourceTold(t, v, client, leg)
+	case workers:
+		s.workerTold(t, v, client, leg)
 	}
 }
 
@@ -180,4 +196,22 @@ func (s *stage) sourceTold(t *testing.T, v *violation, client, leg *testkit.Peer
 	client.Close()
 	leg.CloseWrite()
 	leg.WantEnd("and the end")
+}
+
+func (s *stage) workerTold(t *testing.T, v *violation, client, leg *testkit.Peer) {
+	t.Helper()
+	if v.honest() {
+		s.instanceTold(t, v, client, leg)
+		return
+	}
+	leg.WantClose("the instance is told what it did", v.code)
+	leg.CloseWrite()
+	leg.WantEnd("and the end")
+	again, head := s.in.Asked(t, "its client stays, and gets another leg", fmt.Sprintf("/hostile/%d", s.opened))
+	again.SendString(testkit.Answer(head))
+	client.Send(testkit.Text("still"))
+	again.Want("which goes on", testkit.Text("still"))
+	again.Send(testkit.Text("here"))
+	client.Want("both ways, and nothing else came", testkit.Text("here"))
+	s.end(client, again)
 }

@@ -39,8 +39,8 @@ var headers = []violation{
 	{name: "a ping masked as the other side has it", about: "RFC 6455 5.1", head: "\x89\x02", payload: "hi", wrong: true, code: 1002},
 	{name: "a close masked as the other side has it", about: "RFC 6455 5.1", head: "\x88\x02", payload: "\x03\xE8", wrong: true, code: 1002},
 	{name: "an empty message masked as the other side has it", about: "RFC 6455 5.1", head: "\x82\x00", wrong: true, code: 1002},
-	{name: "HTTP in place of a frame", about: "RFC 6455 5.2: a tunnel that is none", head: "GE", payload: "T / HTTP/1.1\r\nHost: sluice.test\r\n\r\n", wrong: true, code: 1002, at: clients | subscribers},
-	{name: "an HTTP answer in place of a frame", about: "RFC 6455 5.2: response splitting", head: "HT", payload: "TP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", code: 1002, at: instances | sources},
+	{name: "HTTP in place of a frame", about: "RFC 6455 5.2: a tunnel that is none", head: "GE", payload: "T / HTTP/1.1\r\nHost: sluice.test\r\n\r\n", wrong: true, code: 1002, at: clients | subscribers | askers},
+	{name: "an HTTP answer in place of a frame", about: "RFC 6455 5.2: response splitting", head: "HT", payload: "TP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", code: 1002, at: instances | sources | workers},
 }
 
 var lengths = []violation{
@@ -96,8 +96,8 @@ var closes = []violation{
 	{name: "a close reason with a surrogate", about: "RFC 3629 3", head: "\x88\x05", payload: "\x03\xE8\xED\xA0\x80", code: 1002},
 	{name: "a close reason cut in a character", about: "RFC 6455 5.5.1", head: "\x88\x7D", payload: "\x03\xE8" + strings.Repeat("x", 121) + "\xE2\x82", code: 1002},
 	{name: "data after a close", about: "RFC 6455 5.5.1", head: "\x88\x02", payload: "\x03\xE8", code: 1000},
-	{name: "a second close", about: "RFC 6455 5.5.1", head: "\x88\x02", payload: "\x03\xE8\x88\x82\x00\x00\x00\x00\x0F\xA0", code: 1000, at: clients | subscribers},
-	{name: "a violation after a close", about: "RFC 6455 5.5.1", head: "\x88\x02", payload: "\x03\xE8\x83\x00", code: 1000, at: instances | sources},
+	{name: "a second close", about: "RFC 6455 5.5.1", head: "\x88\x02", payload: "\x03\xE8\x88\x82\x00\x00\x00\x00\x0F\xA0", code: 1000, at: clients | subscribers | askers},
+	{name: "a violation after a close", about: "RFC 6455 5.5.1", head: "\x88\x02", payload: "\x03\xE8\x83\x00", code: 1000, at: instances | sources | workers},
 }
 
 // contents are judged where messages are read.
@@ -119,12 +119,12 @@ var compressed = []violation{
 	{name: "deflate: RSV1 on a continuation", about: "RFC 7692 6.1", deflate: true, opens: []testkit.Frame{{Op: ws.Text, RSV: ws.RSV1, More: true, Payload: "a"}}, head: "\xC0\x02", payload: "hi", code: 1002},
 	{name: "deflate: RSV1 on a continuation of a plain message", about: "RFC 7692 6.1", deflate: true, opens: []testkit.Frame{testkit.Begin("a")}, head: "\xC0\x02", payload: "hi", code: 1002},
 	{name: "deflate: a message over the limit as it is", about: "RFC 6455 10.4", deflate: true, head: "\xC1\x7E\x10\x01", payload: strings.Repeat("\x00", mostMessage+1), code: 1009},
-	{name: "deflate: a reserved block", about: "RFC 1951 3.2.3", deflate: true, head: "\xC1\x01", payload: "\x07", code: 1007, at: reads},
-	{name: "deflate: a stored block whose lengths differ", about: "RFC 1951 3.2.4", deflate: true, head: "\xC1\x05", payload: "\x00\x05\x00\x05\x00", code: 1007, at: reads},
-	{name: "deflate: a distance before the beginning", about: "RFC 1951 3.2.5", deflate: true, head: "\xC1\x03", payload: "\x4B\x02\x62", code: 1007, at: reads},
-	{name: "deflate: plain text that says it is not", about: "RFC 7692 6", deflate: true, head: "\xC1\x12", payload: "plain text, really", code: 1007, at: reads},
+	{name: "deflate: a reserved block", about: "RFC 1951 3.2.3", deflate: true, head: "\xC1\x01", payload: "\x07", code: 1007, at: inflates},
+	{name: "deflate: a stored block whose lengths differ", about: "RFC 1951 3.2.4", deflate: true, head: "\xC1\x05", payload: "\x00\x05\x00\x05\x00", code: 1007, at: inflates},
+	{name: "deflate: a distance before the beginning", about: "RFC 1951 3.2.5", deflate: true, head: "\xC1\x03", payload: "\x4B\x02\x62", code: 1007, at: inflates},
+	{name: "deflate: plain text that says it is not", about: "RFC 7692 6", deflate: true, head: "\xC1\x12", payload: "plain text, really", code: 1007, at: inflates},
 	{name: "deflate: text that is not UTF-8 once it is read", about: "RFC 6455 8.1", deflate: true, head: "\xC1\x08", payload: "\x00\x01\x00\xFE\xFF\xFF\x00\x00", code: 1007, at: reads},
-	{name: "deflate: a small bomb", about: "undici CVE-2026-1526, nats-server GHSA-qrvq-68c2-7grw", deflate: true, head: "\xC2" + string(rune(len(smallBomb))), payload: smallBomb, code: 1009, at: reads},
+	{name: "deflate: a small bomb", about: "undici CVE-2026-1526, nats-server GHSA-qrvq-68c2-7grw", deflate: true, head: "\xC2" + string(rune(len(smallBomb))), payload: smallBomb, code: 1009, at: inflates},
 }
 
 // smallBomb inflates to a byte more than a message may have.

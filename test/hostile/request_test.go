@@ -108,7 +108,7 @@ func (s *stage) end(client, leg *testkit.Peer) {
 	}
 	leg.WantClose("then the end", 1000)
 	leg.Send(testkit.Close(1000, ""))
-	if s.mode == balance {
+	if s.mode != fanout {
 		client.WantClose("on both sides", 1000)
 		client.Close()
 	}

@@ -49,6 +49,13 @@ func TestSlowFrames(t *testing.T) {
 					leg.WantGone("a slow instance is left")
 				case subscribers:
 					client.WantClose("a slow client is told", 1008)
+				case askers:
+					client.WantClose("a slow client is told", 1008)
+					leg.WantClose("its instance, which saw nothing of it, too", 1001)
+				case workers:
+					leg.WantGone("a slow instance is left")
+					client.Send(testkit.Close(1000, ""))
+					client.WantClose("its client stays, and gets nothing of it", 1000)
 				case sources:
 					leg.WantGone("a slow source is left")
 					client.Send(testkit.Close(1000, ""))

@@ -16,11 +16,12 @@ type mode string
 const (
 	balance mode = "balance"
 	fanout  mode = "fanout"
+	scatter mode = "scatter" // with one instance
 )
 
 var (
 	transports = []testkit.Transport{testkit.Raw, testkit.Stream}
-	modes      = []mode{balance, fanout}
+	modes      = []mode{balance, fanout, scatter}
 )
 
 // mostMessage is how large a message may be on every stage, in bytes.
@@ -50,7 +51,10 @@ func newStage(t *testing.T, tr testkit.Transport, m mode, c settings) *stage {
 	s := &stage{mode: m, in: testkit.Listen(t)}
 	limits := fmt.Sprintf("message_size: {client: %d, upstream: %[1]d}", cmp.Or(c.most, mostMessage))
 	yaml := testkit.Config{Top: c.top, Upstreams: []string{s.in.URL()}, Timeouts: c.timeouts, Limits: limits}.String()
-	if m == fanout {
+	switch m {
+	case scatter:
+		yaml = testkit.Scatter{Top: c.top, Upstreams: []string{s.in.URL()}, Timeouts: c.timeouts, Limits: limits}.String()
+	case fanout:
 		own := "stream_by: {path: true}, client_messages: forward, compress: true, source_compress: true, subprotocols: [a]"
 		yaml = testkit.Feed{Top: c.top, Sources: []string{s.in.URL()}, Timeouts: c.timeouts, Limits: limits, Fanout: own}.String()
 	}
@@ -60,13 +64,16 @@ func newStage(t *testing.T, tr testkit.Transport, m mode, c settings) *stage {
 	return s
 }
 
-// enter opens a session at path. Extra lines are added to the request and, but
-// for what a source may not be told, to the answer.
+// enter opens a session at path. Extra lines are added to the request and, where
+// the client's is passed on, to the answer.
 func (s *stage) enter(t *testing.T, path string, extra ...string) (client, leg *testkit.Peer) {
 	t.Helper()
 	client = s.Dial(t)
 	client.SendString(testkit.Upgrade(path, extra...))
 	leg, head := s.in.Asked(t, "the request for "+path, path)
+	if s.mode == scatter {
+		extra = nil
+	}
 	leg.SendString(testkit.Answer(head, extra...))
 	client.WantUpgraded("the client is let in")
 	return client, leg

@@ -19,6 +19,7 @@ func TestScatterLosses(t *testing.T) {
 		"RST":            {func(leg *testkit.Peer) { leg.Reset() }, "the instance's connection broke", 0},
 		"FIN":            {func(leg *testkit.Peer) { leg.CloseWrite() }, "the instance hung up", 0},
 		"1001":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1001, "bye")) }, "the instance goes away", 1001},
+		"1011":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1011, "oops")) }, "the instance goes away", 1011},
 		"1012":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1012, "")) }, "the instance goes away", 1012},
 		"a mask":         {func(leg *testkit.Peer) { leg.SendBytes(testkit.Text("x").Masked()) }, "masked", 1002},
 		"half a message": {func(leg *testkit.Peer) { leg.Send(testkit.Begin("x"), testkit.Text("y")) }, "", 1002},
@@ -59,7 +60,7 @@ func TestScatterLosses(t *testing.T) {
 // Any other code is the application's: the session ends with it, and its reason.
 func TestScatterApplicationCloses(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
-		for _, c := range []testkit.Frame{testkit.Close(1000, "done"), testkit.Close(1008, "no"), testkit.Close(1011, ""), testkit.Close(4001, "own"), testkit.Close(0, "")} {
+		for _, c := range []testkit.Frame{testkit.Close(1000, "done"), testkit.Close(1008, "no"), testkit.Close(3000, ""), testkit.Close(4001, "own"), testkit.Close(0, "")} {
 			f, a := scattering(t, tr, 2, testkit.Scatter{Timeouts: "close: 1m", Scatter: "send: round_robin, gather: {id: id, timeout: 0s}"})
 			client, _ := f.Enter(t, a)
 			by := asked(t, f, client, keyed(1, 0), keyed(2, 0))

@@ -17,7 +17,7 @@ func pour(t *testing.T, p *testkit.Peer, most int, next func() []byte) (rest []b
 	t.Helper()
 	for sent := 0; sent < most; {
 		b := next()
-		_ = p.Conn().SetWriteDeadline(time.Now().Add(1500 * time.Millisecond))
+		_ = p.Conn().SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := p.Conn().Write(b)
 		sent += n
 		if errors.Is(err, os.ErrDeadlineExceeded) {
