@@ -22,9 +22,7 @@ func (g *leg) said(op ws.Opcode, _ bool, frame, payload []byte) error {
 	if s.client.conn.Paused() {
 		s.unclog()
 	}
-	if s.phase == parting && s.book.Waiting() == 0 {
-		s.tellClient()
-	}
+	s.conclude()
 	return nil
 }
 

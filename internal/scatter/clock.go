@@ -36,9 +36,7 @@ func (s *session) Expire(now time.Duration) time.Duration {
 	if s.phase == open || s.phase == parting {
 		s.book.Expire(now, s.expired, s.hedge)
 		s.unclog()
-		if s.phase == parting && s.book.Waiting() == 0 {
-			s.tellClient()
-		}
+		s.conclude()
 	}
 	if s.phase != ended {
 		s.checkClient(now)

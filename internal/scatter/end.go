@@ -34,7 +34,7 @@ type end struct {
 	fair      bool      // nothing waited before the last ping: its pong measures the peer
 	sentClose bool
 	gotClose  bool
-	gotEOF    bool
+	gotEOF    bool // its last byte has come
 	deaf      bool // what comes is read and thrown away
 }
 

@@ -3,6 +3,7 @@ package scatter
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 // is to end.
 const farewell = time.Second
 
-// closed is the client's close: it is answered, and the instances are told.
+// closed is the client's close: it is answered, and the instances are told, once
+// they have what the client said before.
 func (s *session) closed(payload []byte) error {
 	code, reason, err := ws.ParseClose(payload)
 	if err != nil {
@@ -24,10 +26,31 @@ func (s *session) closed(payload []byte) error {
 	if s.phase < closing {
 		s.last = lastWord{reason: string(reason), side: "client", code: code}
 	}
-	s.client.close(code, "")
-	s.dropLegs(code)
-	s.close()
+	if s.phase == open && !s.settled() {
+		s.phase, s.until = parting, s.now()+s.route.Timeouts.Close
+	}
+	if s.phase == parting && !s.settled() {
+		return nil
+	}
+	s.tellClient()
+	if s.phase == closing {
+		s.client.conn.CloseWrite()
+	}
 	return nil
+}
+
+// settled tells whether nothing is under way: no answer to a client that is there
+// for it, and no message that waits for its leg.
+func (s *session) settled() bool {
+	return s.parked == nil && (s.client.gotClose || s.book.Waiting() == 0) &&
+		!slices.ContainsFunc(s.legs, func(g *leg) bool { return len(g.queue) > 0 })
+}
+
+// conclude ends a session that was to end as soon as nothing is under way.
+func (s *session) conclude() {
+	if s.phase == parting && s.settled() {
+		s.tellClient()
+	}
 }
 
 // closed is the instance's close. It may answer ours, or mean that the instance
@@ -67,11 +90,8 @@ func (s *session) part(w lastWord, patience time.Duration) {
 		return
 	}
 	s.last, s.phase = w, parting
-	if s.book.Waiting() == 0 {
-		s.tellClient()
-		return
-	}
 	s.until = s.now() + patience
+	s.conclude()
 	s.arm()
 }
 
@@ -87,8 +107,13 @@ func (s *session) tellClient() {
 	if s.phase >= closing {
 		return
 	}
-	s.client.close(s.last.code, s.last.reason)
-	s.dropLegs(ws.CodeGoingAway)
+	if s.client.gotClose {
+		s.client.close(s.last.code, "")
+		s.dropLegs(s.last.code)
+	} else {
+		s.client.close(s.last.code, s.last.reason)
+		s.dropLegs(ws.CodeGoingAway)
+	}
 	s.close()
 }
 
@@ -97,7 +122,7 @@ func (s *session) tellClient() {
 func (s *session) close() {
 	s.phase, s.retry, s.parked = closing, 0, nil
 	s.client.conn.Resume()
-	if s.client.gotClose || s.client.deaf {
+	if s.client.gotClose || s.client.gotEOF || s.client.deaf {
 		s.client.conn.CloseWrite()
 	}
 	s.until = s.now() + max(s.route.Timeouts.Close, time.Millisecond)

@@ -50,8 +50,9 @@ type item struct {
 	frame []byte
 	entry *gather.Entry // nil: it has no id
 	seq   uint64        // of entry: that may be another message's by now
-	key   uint64        // as in mail
 	to    *destination
+	key   uint64 // what it is about, if keyed
+	keyed bool
 	tries int
 }
 
@@ -234,6 +235,7 @@ func (g *leg) stands() {
 	}
 	g.flush()
 	s.unclog() // the client may have waited for that
+	s.conclude()
 }
 
 // send has a message go to the instance, as soon as that takes it.
@@ -291,6 +293,7 @@ func (g *leg) Drained(*loop.Conn) {
 	if g.stage >= standing {
 		g.flush()
 		s.unclog()
+		s.conclude()
 		s.arm()
 	}
 }

@@ -54,11 +54,6 @@ func (s *session) lose(g *leg, name, reason string) {
 	}
 	result := "kept"
 	s.rule(s.book.Lost(g.number), queue, reason)
-	for k := range queue { // messages without an id
-		if it := &queue[k]; it.entry == nil {
-			s.reroute(it)
-		}
-	}
 	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g)
 	}
@@ -69,37 +64,42 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Observe.Failover(s.route.Name, name, result)
 	}
 	s.unclog()
-	if s.phase == parting && s.book.Waiting() == 0 {
-		s.tellClient()
-	}
+	s.conclude()
 	s.arm()
 }
 
 // rule says what becomes of messages that a lost leg has not answered, in the
 // order in which they came. queue is what was not sent to it yet.
 func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
-	policy := s.route.Scatter.OnLost.Policy
 	for _, e := range orphans {
-		if s.phase >= lost {
-			return
+		if !slices.ContainsFunc(queue, func(it item) bool { return it.entry == e && it.seq == e.Seq }) {
+			s.orphan(e, e.Message, reason)
 		}
-		frame := e.Message
-		for k := range queue {
-			if queue[k].entry == e && queue[k].seq == e.Seq {
-				frame = queue[k].frame
-			}
+	}
+	for k := range queue {
+		switch it := &queue[k]; {
+		case it.entry == nil:
+			s.reroute(it)
+		case it.entry.Seq == it.seq && it.entry.Orphaned():
+			s.orphan(it.entry, it.frame, reason)
 		}
-		switch {
-		case s.route.book.Policy == gather.Collect:
-			s.collected(e)
-		case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
-		case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
-			s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
-		case policy == "close":
-			s.giveUp(reason)
-		default:
-			s.unanswered(e, eventLegLost, reason)
-		}
+	}
+}
+
+// orphan says what becomes of a message that nobody will answer.
+func (s *session) orphan(e *gather.Entry, frame []byte, reason string) {
+	policy := s.route.Scatter.OnLost.Policy
+	switch {
+	case s.phase >= lost:
+	case s.route.book.Policy == gather.Collect:
+		s.collected(e)
+	case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
+	case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
+		s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
+	case policy == "close":
+		s.giveUp(reason)
+	default:
+		s.unanswered(e, eventLegLost, reason)
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *session) reroute(it *item) {
 		s.nowhere(nil, upstream.ErrTried)
 		return
 	}
-	m := mail{frame: it.frame, to: it.to, key: it.key}
+	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed}
 	g, err := s.legFor(&m, nil)
 	if err != nil {
 		s.nowhere(nil, err)
@@ -139,7 +139,8 @@ func (s *session) nowhere(e *gather.Entry, err error) {
 }
 
 // reopen makes a leg in place of a lost one, where the session has no other to
-// that pool: what instances say unasked is to go on.
+// that pool: what instances say unasked is to go on. Where that can't be, and no
+// leg is left, the session is given up.
 func (s *session) reopen(g *leg) {
 	for _, other := range s.legs {
 		if other.from.Pool() == g.from.Pool() && other.stage != leaving {
@@ -240,7 +241,6 @@ func (s *session) giveUp(reason string) {
 	s.route.Complain.Warn("no instance for a client; it is to come again", "route", s.route.Name, "why", reason)
 	s.last = lastWord{reason: reason, side: "upstream", code: ws.CodeRestart}
 	s.phase = lost
-	s.client.deaf = true
 	s.client.conn.Resume()
 	s.until = s.now() + s.someOf(s.route.Scatter.Failover.Spread)
 	s.arm()

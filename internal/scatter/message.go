@@ -25,6 +25,9 @@ const (
 
 // said takes a whole message of the client's.
 func (s *session) said(op ws.Opcode, deflated bool, frame, payload []byte) error {
+	if s.phase >= lost {
+		return nil
+	}
 	s.active = s.now()
 	if deflated {
 		plain, err := s.inflate(payload)
@@ -143,7 +146,6 @@ func (s *session) readable(m *mail) bool {
 	s.route.Observe.Scattered(s.route.Name, eventInvalid)
 	switch sc.OnInvalid {
 	case "close":
-		s.client.deaf = true
 		s.leave(lastWord{reason: "invalid message: " + reason, side: "proxy", code: ws.CodeInvalidPayload})
 		return false
 	case "error":

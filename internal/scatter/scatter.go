@@ -2,6 +2,7 @@ package scatter
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,10 +228,11 @@ func (s *session) adopt(rt *Route) {
 			s.throttled = now
 		}
 	}
-	for _, g := range s.legs {
+	for _, g := range slices.Clone(s.legs) {
 		if !rt.has(g.inst) {
 			s.leaveLeg(g, 0)
 		}
 	}
+	s.unclog() // there may be more room than there was
 	s.arm()
 }

@@ -79,7 +79,7 @@ func (s *session) avoided(others []*upstream.Instance) []*upstream.Instance {
 
 // sendTo has a message go to a leg's instance.
 func (s *session) sendTo(g *leg, m *mail, e *gather.Entry, tries int) {
-	it := item{frame: m.frame, to: m.to, key: m.key, tries: tries}
+	it := item{frame: m.frame, to: m.to, key: m.key, keyed: m.keyed, tries: tries}
 	if e != nil {
 		s.book.Sent(e, g.number, g.inst.Name())
 		if g.owes++; m.keyed && s.route.keyed {

@@ -111,7 +111,8 @@ func (s *session) EOF(*loop.Conn) {
 		s.abandon()
 	case s.phase == closing:
 		s.hangUp()
-	case (s.phase == lost || s.book.Waiting() == 0) && !waits:
+	case s.phase == parting: // what is awaited ends it
+	case (s.phase == lost || s.settled()) && !waits:
 		s.blame(lastWord{reason: "the client hung up", side: "client"})
 		s.finish()
 	default: // it may still read what it has asked for, or was answered
@@ -143,7 +144,9 @@ func (s *session) Drained(*loop.Conn) {
 	if s.client.conn.Full() {
 		return
 	}
-	s.hangUp()
+	if s.hangUp(); s.phase == ended {
+		return
+	}
 	for _, g := range s.legs {
 		if g.stage >= standing {
 			g.conn.Resume()
@@ -171,9 +174,8 @@ func (s *session) begins(uint64) verdict {
 	case ready:
 		return pass
 	case limits.MessageOver == "close":
-		s.client.deaf = true
 		s.leave(lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy})
-		return stop
+		return s.begins(0)
 	}
 	s.throttled = at
 	return wait
@@ -221,7 +223,6 @@ func (s *session) control(op ws.Opcode, payload []byte) error {
 	switch op {
 	case ws.Ping:
 		if !s.mayPing() {
-			s.client.deaf = true
 			s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
 			return nil
 		}

@@ -123,7 +123,7 @@ func TestScatterCollectsInTime(t *testing.T) {
 		client.Want("who answers in time is there", testkit.Text(`{"id":"a\/b","replies":[{ "id":"a/b" }],"missing":["`+urls[0]+`","`+urls[2]+`"]}`))
 		legs[0].Send(testkit.Text(`{"id":"a/b"}`))
 		legs[2].Send(testkit.Text(`{"id":"a/b"}`))
-		legs = ask(testkit.Text(`{"id":2}`))
+		ask(testkit.Text(`{"id":2}`))
 		client.Want("without any answer it says so", testkit.Text(`{"id":2,"replies":[],"missing":["`+urls[0]+`","`+urls[1]+`","`+urls[2]+`"]}`))
 		for event, n := range map[string]float64{"collect_missing": 2, "late": 2} {
 			a.WantMetric(t, "it is counted", fmt.Sprintf(`sluice_scatter_events_total{event=%q,route="r"}`, event), n)

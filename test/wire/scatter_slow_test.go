@@ -17,7 +17,7 @@ func pour(t *testing.T, p *testkit.Peer, most int, next func() []byte) (rest []b
 	t.Helper()
 	for sent := 0; sent < most; {
 		b := next()
-		_ = p.Conn().SetWriteDeadline(time.Now().Add(1500 * time.Millisecond))
+		_ = p.Conn().SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := p.Conn().Write(b)
 		sent += n
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -113,7 +113,8 @@ func TestScatterStuckInstance(t *testing.T) {
 		slow := two.Accept(t, "another leg is opened")
 		slow.SendString(testkit.Answer(slow.Head("and asked")))
 		pushed := push(client, testkit.Text(`{"k":1,"pad":"`+strings.Repeat("x", 100_000)+`"}`))
-		slow.WantReset("it is cut off")
+		a.WantLog(t, "it is cut off", "instance lost", "the instance does not read")
+		slow.WantReset("with a reset")
 		client.Want("what it owes is told", testkit.Text(`{"id":1,"error":"the instance does not read"}`))
 		home.Send(testkit.Text("still here"))
 		client.Want("others go on", testkit.Text("still here"))
