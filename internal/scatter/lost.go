@@ -151,7 +151,7 @@ func (s *session) reopen(g *leg) {
 		}
 	}
 	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
-	if err == nil && s.shuns(inst) {
+	if err == nil && s.losses(inst) >= maxTries {
 		err = upstream.ErrTried // it would be lost again, and again
 	}
 	if err == nil {
@@ -168,9 +168,14 @@ func (s *session) reopen(g *leg) {
 	}
 }
 
-// shuns tells whether a leg to the instance was lost a moment ago.
-func (s *session) shuns(inst *upstream.Instance) bool {
-	return slices.ContainsFunc(s.shunned, func(x shunned) bool { return x.inst == inst })
+// losses counts the legs to the instance that were lost a moment ago.
+func (s *session) losses(inst *upstream.Instance) (n int) {
+	for _, x := range s.shunned {
+		if x.inst == inst {
+			n++
+		}
+	}
+	return n
 }
 
 // forget takes a leg out of the session, and ends its connection unless it was
