@@ -24,10 +24,10 @@ const (
 	Stream Transport = "stream"
 )
 
-// Both runs f once a transport, in parallel.
+// Both runs f once a transport that this build has, in parallel.
 func Both(t *testing.T, f func(t *testing.T, tr Transport)) {
 	t.Parallel()
-	for _, tr := range []Transport{Raw, Stream} {
+	for _, tr := range Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			t.Parallel()
 			f(t, tr)

@@ -52,21 +52,18 @@ var (
 // TestChaos plays seeds until its time is up: sessions through links on which
 // faults strike, and an oracle for what must have come of them.
 func TestChaos(t *testing.T) {
-	long, transports := *chaosFor, []testkit.Transport{testkit.Raw, testkit.Stream}
+	long := *chaosFor
 	switch {
 	case long == 0 && (testing.Short() || streamOnly):
 		long = 10 * time.Second
 	case long == 0:
 		long = time.Minute
 	}
-	if streamOnly {
-		transports = transports[1:]
-	}
 	end := time.Now().Add(long)
 	for turn := 0; ; turn++ {
 		played := false
 		for _, m := range modes {
-			for _, tr := range transports {
+			for _, tr := range testkit.Transports {
 				seed := m.seed(turn)
 				t.Run(fmt.Sprintf("%s/%s/%d", m.name, tr, seed), func(t *testing.T) {
 					played = true

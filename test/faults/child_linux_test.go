@@ -116,7 +116,7 @@ func echoOne(c net.Conn) {
 // are closed to come back, and new ones go elsewhere.
 func TestFrozenInstance(t *testing.T) {
 	c := startChild(t)
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			a := testkit.Start(t, tr, testkit.Config{Upstreams: []string{c.url}, Timeouts: quick}.String())
 			first := a.Dial(t)
@@ -153,7 +153,7 @@ func TestFrozenInstance(t *testing.T) {
 
 // An instance that is killed resets its sessions, or hangs up.
 func TestKilledInstance(t *testing.T) {
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			c := startChild(t)
 			a := testkit.Start(t, tr, testkit.Config{Upstreams: []string{c.url}, Timeouts: quick}.String())

@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
+// streamOnly tells that the raw transport is not built.
+var streamOnly = len(testkit.Transports) == 1
+
 // quick are timeouts that a fault trips soon.
 const quick = "handshake: 300ms, dial: 300ms, ping: 100ms, pong: 300ms, write: 400ms, frame: 400ms, close: 200ms"
 
@@ -23,7 +26,7 @@ const quick = "handshake: 300ms, dial: 300ms, ping: 100ms, pong: 300ms, write: 4
 // sees that nothing of it is left while the proxy runs on. Not in parallel:
 // descriptors and goroutines are counted.
 func fault(t *testing.T, c testkit.Config, f func(t *testing.T, b *bench)) {
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			in := testkit.Listen(t)
 			c := c

@@ -20,7 +20,7 @@ const (
 )
 
 var (
-	transports = []testkit.Transport{testkit.Raw, testkit.Stream}
+	transports = testkit.Transports
 	modes      = []mode{balance, fanout, scatter}
 )
 

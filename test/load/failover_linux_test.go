@@ -27,7 +27,7 @@ type grief struct {
 
 // grieve runs f with rules of failover, once a transport.
 func grieve(t *testing.T, failover, balance string, set func(*callers), f func(*grief)) {
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			level := testkit.Now()
 			g := &grief{T: t, ledger: &ledger{read: map[uint32]map[uint32][]uint32{}}}

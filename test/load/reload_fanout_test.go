@@ -51,7 +51,7 @@ func counting(t *testing.T) (url string, connections *atomic.Int64) {
 // TestFanoutReloadsUnderLoad changes a fan-out under subscribers of both frames'
 // forms: none is closed, and none misses a message.
 func TestFanoutReloadsUnderLoad(t *testing.T) {
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			url, connections := counting(t)
 			a := testkit.Start(t, tr, fanoutConfig(url, 0))

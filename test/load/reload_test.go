@@ -74,7 +74,7 @@ type crowd struct {
 // times: none is closed but those of instances that are taken out, no byte is
 // another one, and nobody is left on what is no more.
 func TestReloadsUnderLoad(t *testing.T) {
-	for _, tr := range []testkit.Transport{testkit.Raw, testkit.Stream} {
+	for _, tr := range testkit.Transports {
 		t.Run(string(tr), func(t *testing.T) {
 			c := &crowd{}
 			for n := range reloadServers {

@@ -1,6 +1,0 @@
-//go:build linux && !streamonly
-
-package faults_test
-
-// streamOnly tells that the raw transport is not built.
-const streamOnly = false
