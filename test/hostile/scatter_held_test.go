@@ -85,8 +85,8 @@ func TestLongIDsThatAreOwed(t *testing.T) {
 		}
 		s := rehearse(t, tr, 2, testkit.Scatter{Scatter: `send: all, gather: {policy: first, id: id, timeout: 0s}`}, half)
 		client := s.enter(t)
-		wantHeld(t, "long ids that an instance owes answers to", 24<<20, func() {
-			for k := range 40 {
+		wantHeld(t, "long ids that an instance owes answers to", 16<<20, func() {
+			for k := range 16 {
 				long := testkit.Text(fmt.Sprintf(`{"id":"%s%d"}`, strings.Repeat("x", mega-100), k))
 				client.Send(long)
 				client.Want("one instance answers, the other never", long)
