@@ -31,7 +31,7 @@ func (g *leg) said(op ws.Opcode, _ bool, frame, payload []byte) error {
 // Fast path: no allocation, the frame goes on as it came.
 func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 	outcome, e := gather.Unknown, (*gather.Entry)(nil)
-	if op == ws.Text && !s.route.id.Zero() && int64(len(payload)) <= max(s.route.Scatter.Inspect, 0) {
+	if op == ws.Text && !s.route.id.Zero() { // whatever its size: who has asked waits for it
 		if content.Check(payload) != nil {
 			s.route.Observe.Scattered(s.route.Name, eventUnread)
 		} else if id, _, ok := s.idOf(payload); ok {
