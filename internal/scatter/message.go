@@ -70,6 +70,7 @@ type mail struct {
 	keyed   bool // key is what the message is about
 	binary  bool
 	valid   bool // payload was read and is JSON
+	own     bool // payload is no one else's
 }
 
 // forward sends a message where it belongs.
@@ -81,34 +82,52 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 		return
 	}
 	s.address(&m)
+	s.deliver(&m)
+}
+
+// deliver sends a message of which it is known where it belongs.
+func (s *session) deliver(m *mail) {
 	if s.retry != 0 && s.parked == nil {
 		s.sendAgain() // older ones come first
 	}
 	var g *leg
 	if !m.to.all {
 		var err error
-		if g, err = s.legFor(&m, nil); err == errLegs {
-			s.parked, s.retry = &parked{op, append([]byte(nil), payload...)}, s.now()+busyEvery
+		if g, err = s.legFor(m, nil); err == errLegs {
+			s.park(m)
 			return
 		} else if err != nil {
-			s.nowhere(s.enroll(&m), err)
+			s.nowhere(s.enroll(m), err)
 			return
 		}
 	}
 	if m.frame == nil {
-		r := s.room()
-		r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, payload)
+		r, op := s.room(), ws.Text
+		if m.binary {
+			op = ws.Binary
+		}
+		r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, m.payload)
 		m.frame = r.frame
 	}
-	e := s.enroll(&m)
+	e := s.enroll(m)
 	if m.to.all {
-		s.sendToAll(&m, e)
+		s.sendToAll(m, e)
 		return
 	}
-	s.sendTo(g, &m, e, 0)
+	s.sendTo(g, m, e, 0)
 	if e != nil && s.route.book.Hedge && s.route.book.HedgeAfter == 0 {
 		s.hedge(e)
 	}
+}
+
+// park has a message wait until a leg may be made for it. It is read and copied
+// once: it may be large, and is tried often.
+func (s *session) park(m *mail) {
+	p := new(mail)
+	if *p = *m; !p.own {
+		p.frame, p.payload, p.own = nil, append([]byte(nil), m.payload...), true
+	}
+	s.parked, s.retry = p, s.now()+busyEvery
 }
 
 // readable reads a text strictly. What it can't read goes by on_invalid; false

@@ -46,7 +46,7 @@ type session struct {
 	saved      handshake.Saved
 	book       gather.Book
 	begun      *beginning // what only the opening needs; nil afterwards
-	parked     *parked    // a message that can't go anywhere yet; nil: none
+	parked     *mail      // a message that can't go anywhere yet; nil: none
 	shunned    []shunned
 	timer      loop.Timer
 	next, prev *session      // the loop's sessions
@@ -82,12 +82,6 @@ type shunned struct {
 // shunFor is how long.
 const shunFor = time.Second
 
-// parked is a client's message that waits for a leg.
-type parked struct {
-	op      ws.Opcode
-	payload []byte
-}
-
 func (s *session) loop() *loop.Loop   { return s.client.conn.Loop() }
 func (s *session) now() time.Duration { return s.loop().Now() }
 func (s *session) room() *room        { return &s.crew.room }
@@ -111,16 +105,17 @@ func (s *session) Data(c *loop.Conn, p []byte) int {
 // EOF is the client's last byte.
 func (s *session) EOF(*loop.Conn) {
 	s.client.gotEOF = true
+	_, waits := s.client.conn.Stalled()
 	switch {
 	case s.phase == opening || s.phase == refusing:
 		s.abandon()
 	case s.phase == closing:
-		s.finish()
+		s.hangUp()
 	case s.phase == parting: // what is awaited ends it
-	case s.phase == lost || s.settled():
+	case (s.phase == lost || s.settled()) && !waits:
 		s.blame(lastWord{reason: "the client hung up", side: "client"})
 		s.finish()
-	default: // it may still read what it has asked for
+	default: // it may still read what it has asked for, or was answered
 		s.client.deaf = true
 		s.part(lastWord{reason: "the client hung up", side: "client", code: ws.CodeNormal}, s.route.Timeouts.Close)
 	}
@@ -205,7 +200,7 @@ func (s *session) clogged() bool {
 func (s *session) unclog() {
 	if p := s.parked; p != nil && s.phase <= parting {
 		s.parked = nil
-		s.forward(p.op, nil, p.payload)
+		s.deliver(p)
 	}
 	if s.client.conn.Paused() && s.phase == open && !s.clogged() {
 		s.client.conn.Resume()
