@@ -19,7 +19,7 @@ type Scatter struct {
 	MaxLegs   int           // connections to instances at a time
 	LegIdle   time.Duration // a leg without a message ends after it; 0: never
 	Buffer    int64         // bytes that wait for one leg before the client is not read
-	Inspect   int64         // bytes of the largest message whose content is read; a larger one goes by OnInvalid
+	Inspect   int64         // bytes of the largest message of a client whose content is read; a larger one goes by OnInvalid
 	Compress  bool          // permessage-deflate with clients
 	Failover  Failover      // Spread and Codes alone: when all legs are lost
 }

@@ -26,12 +26,13 @@ func (g *leg) said(op ws.Opcode, _ bool, frame, payload []byte) error {
 	return nil
 }
 
-// answered passes on what an instance says, if it is the client's.
+// answered passes on what an instance says, if it is the client's. It is read
+// whatever its size: one that was too large to answer would be answered for again.
 //
 // Fast path: no allocation, the frame goes on as it came.
 func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 	outcome, e := gather.Unknown, (*gather.Entry)(nil)
-	if op == ws.Text && !s.route.id.Zero() { // whatever its size: who has asked waits for it
+	if op == ws.Text && !s.route.id.Zero() {
 		if content.Check(payload) != nil {
 			s.route.Observe.Scattered(s.route.Name, eventUnread)
 		} else if id, _, ok := s.idOf(payload); ok {

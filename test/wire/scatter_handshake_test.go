@@ -189,3 +189,30 @@ func TestScatterLegRefused(t *testing.T) {
 		}
 	})
 }
+
+// A client whose home is drained before it has answered gets another one.
+func TestScatterHomeDrained(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		one, two := testkit.Listen(t), testkit.Listen(t)
+		a := testkit.Start(t, tr, testkit.Scatter{Upstreams: []string{one.URL(), two.URL()}}.String())
+		if _, err := a.Drain(two.URL()); err != nil {
+			t.Error(err)
+		}
+		client := a.Dial(t)
+		client.SendString(testkit.Upgrade("/"))
+		home := one.Accept(t, "the first is asked")
+		home.Head("and does not answer yet")
+		if _, err := a.Undrain(two.URL()); err != nil {
+			t.Error(err)
+		}
+		if _, err := a.Drain(one.URL()); err != nil {
+			t.Error(err)
+		}
+		home.WantGone("it is left")
+		next := two.Accept(t, "the other is asked")
+		next.SendString(testkit.Answer(next.Head("with the same request")))
+		client.WantUpgraded("and the client is there")
+		client.Send(testkit.Text("x"))
+		next.Want("with what it says", testkit.Text("x"))
+	})
+}

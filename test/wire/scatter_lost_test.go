@@ -20,6 +20,7 @@ func TestScatterLosses(t *testing.T) {
 		"FIN":            {func(leg *testkit.Peer) { leg.CloseWrite() }, "the instance hung up", 0},
 		"1001":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1001, "bye")) }, "the instance goes away", 1001},
 		"1011":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1011, "oops")) }, "the instance goes away", 1011},
+		"1013":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1013, "later")) }, "the instance goes away", 1013},
 		"1012":           {func(leg *testkit.Peer) { leg.Send(testkit.Close(1012, "")) }, "the instance goes away", 1012},
 		"a mask":         {func(leg *testkit.Peer) { leg.SendBytes(testkit.Text("x").Masked()) }, "masked", 1002},
 		"half a message": {func(leg *testkit.Peer) { leg.Send(testkit.Begin("x"), testkit.Text("y")) }, "", 1002},

@@ -222,3 +222,30 @@ func TestScatterInvalid(t *testing.T) {
 		}
 	})
 }
+
+// In the pool that is named, within says which instance gets the message.
+func TestScatterWithin(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		for within, want := range map[string][3]int{"round_robin": {0, 3, 3}, "all": {0, 6, 6}} {
+			f := testkit.NewFleet(t, 3)
+			urls := f.URLs()
+			a := testkit.Start(t, tr, testkit.Scatter{Top: fmt.Sprintf("pools: {p1: {upstreams: [%q, %q], health: {probe: none}}}", urls[1], urls[2]),
+				Upstreams: urls[:1], Scatter: `send: {by: k, to: {"1": p1}, within: ` + within + `}`}.String())
+			client, _ := f.Enter(t, a)
+			var got [3]int
+			for n := range 6 {
+				client.Send(keyed(n, 1))
+			}
+			for range want[1] + want[2] {
+				got[f.Message(t, "it comes").At]++
+			}
+			if got != want {
+				t.Errorf("within %s: want %v messages, got %v", within, want, got)
+			}
+			client.Send(keyed(9, 0))
+			if to := f.Message(t, "no more than that"); to.Frame != keyed(9, 0) || to.At != 0 {
+				t.Errorf("within %s: want the next message at home, got %v at %d", within, to.Frame, to.At)
+			}
+		}
+	})
+}
