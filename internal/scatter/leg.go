@@ -84,7 +84,7 @@ func (s *session) openLeg(to *upstream.Balancer, inst *upstream.Instance) (*leg,
 		return nil, errLegs
 	}
 	pick := to.For("", "")
-	_, err := pick.This(inst, nil)
+	err := pick.Leg(inst)
 	if err != nil && err != upstream.ErrBusy {
 		return nil, err
 	}
@@ -108,8 +108,7 @@ func (g *leg) ask() {
 
 // askAgain asks an instance that had no room for a handshake.
 func (g *leg) askAgain(now time.Duration) {
-	_, err := g.pick.This(g.inst, nil)
-	switch {
+	switch err := g.pick.Leg(g.inst); {
 	case err == upstream.ErrBusy && now < g.answer:
 		g.until = now + busyEvery
 	case err != nil:
@@ -221,6 +220,7 @@ func (g *leg) stands() {
 	s := g.session
 	now := s.now()
 	g.stage, g.until, g.heard, g.used = standing, 0, now, now
+	s.vain = 0
 	if every := s.route.Timeouts.Ping; every > 0 {
 		g.due = now + time.Duration(s.loop().Random()%uint64(every))
 		if g.inst.WantsRTT() {

@@ -10,6 +10,8 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
+var errUnreached = errors.New("none of them can be reached")
+
 // failed is the end of a leg that nobody wanted. One that never stood is not a
 // loss: what waited for it goes elsewhere.
 func (g *leg) failed(err error) {
@@ -35,6 +37,9 @@ func (g *leg) failed(err error) {
 		s.homeFailed(g, err)
 		return
 	}
+	if err != errGone {
+		s.vain++
+	}
 	s.lose(g, "unreachable", "no instance could be reached")
 }
 
@@ -50,6 +55,7 @@ func (s *session) lose(g *leg, name, reason string) {
 		return
 	}
 	if stood {
+		s.vain = 0
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
@@ -59,7 +65,7 @@ func (s *session) lose(g *leg, name, reason string) {
 			s.reroute(it)
 		}
 	}
-	if s.phase == open && stood {
+	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g)
 	}
 	if s.phase >= lost {
@@ -109,7 +115,7 @@ func (s *session) reroute(it *item) {
 		return // the others have it
 	}
 	m := mail{frame: it.frame, to: it.to}
-	g, err := (*leg)(nil), error(upstream.ErrTried)
+	g, err := (*leg)(nil), upstream.ErrTried
 	if it.tries < maxTries {
 		g, err = s.legFor(&m, nil)
 	}
@@ -149,6 +155,9 @@ func (s *session) reopen(g *leg) {
 		}
 	}
 	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
+	if err == nil && s.allInVain(g.from) {
+		err = errUnreached
+	}
 	if err == nil {
 		var other *leg
 		if other, err = s.openLeg(g.from, inst); err == nil && s.home == nil {
@@ -158,6 +167,21 @@ func (s *session) reopen(g *leg) {
 	if err != nil && len(s.legs) == 0 {
 		s.giveUp("no instance is left: " + err.Error())
 	}
+}
+
+// allInVain tells whether, since a leg last stood, as many came to nothing as there
+// are instances that are up.
+func (s *session) allInVain(from *upstream.Balancer) bool {
+	r := s.room()
+	r.all, r.here = from.Each(r.all, r.here)
+	clear(r.all)
+	up := 0
+	for _, here := range r.here {
+		if here {
+			up++
+		}
+	}
+	return s.vain > 0 && s.vain >= up
 }
 
 // forget takes a leg out of the session, and ends its connection unless it was

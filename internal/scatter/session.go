@@ -58,6 +58,7 @@ type session struct {
 	pings      limit.Bucket  // client pings
 	throttled  time.Duration // the client is not read until then; 0 for no such wait
 	numbers    uint32        // of legs, the latest
+	vain       int           // legs that came to nothing since one stood
 	last       lastWord
 	parting    lastWord // what it will be from leaveAt on
 	phase      phase
@@ -206,8 +207,8 @@ func (s *session) control(op ws.Opcode, payload []byte) error {
 	switch op {
 	case ws.Ping:
 		most := s.route.Limits.PingsPerSecond
-		if ready := true; most > 0 {
-			if ready, _ = s.pings.Take(s.now(), float64(most), most); !ready {
+		if most > 0 {
+			if ready, _ := s.pings.Take(s.now(), float64(most), most); !ready {
 				s.client.deaf = true
 				s.leave(lastWord{reason: "too many pings", side: "proxy", code: ws.CodePolicy})
 				return nil

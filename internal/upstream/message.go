@@ -47,6 +47,34 @@ func (b *Balancer) Each(is []*Instance, here []bool) ([]*Instance, []bool) {
 	return is, here
 }
 
+// Leg counts a session in, and a handshake, with the instance that a message goes
+// to, as Instance does. What speaks for others was weighed when it was chosen: it
+// need only be up, and have room.
+func (c *Choice) Leg(i *Instance) error {
+	c.Settled()
+	b := c.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range *b.pool.members.Load() {
+		if m.Instance != i {
+			continue
+		}
+		switch against := b.against(m, nil, b.pool.set.now()); {
+		case against == down:
+			return ErrNone
+		case against.isFull():
+			return ErrFull
+		case m.busy():
+			return ErrBusy
+		}
+		i.acquire()
+		i.asking.Add(1)
+		c.asked = i
+		return nil
+	}
+	return ErrNone
+}
+
 // Has tells whether the pool has the instance.
 func (b *Balancer) Has(i *Instance) bool {
 	return slices.ContainsFunc(*b.Pool().members.Load(), func(m member) bool { return m.Instance == i })
