@@ -85,6 +85,7 @@ func (s *session) lose(g *leg, name, reason string) {
 // order in which they came. queue is what was not sent to it yet.
 func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 	policy := s.route.Scatter.OnLost.Policy
+	s.room().stuck = s.room().stuck[:0]
 	for _, e := range orphans {
 		if s.phase >= lost {
 			return

@@ -13,6 +13,7 @@ import (
 
 var (
 	errLegs    = errors.New("as many instances are asked as may be at a time")
+	errBehind  = errors.New("what came before it waits to be sent again")
 	errInflate = &ws.Violation{Section: "RFC 7692 7.2.2", Code: ws.CodeTooBig, What: "message that inflates to too much"}
 )
 
@@ -80,20 +81,19 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 	s.address(&m)
 	var g *leg
 	if !m.to.all {
-		var err error
-		if g, err = s.legFor(&m, nil); err == errLegs {
+		err := errBehind
+		if !s.behind(&m) {
+			g, err = s.legFor(&m, nil)
+		}
+		if err == errLegs {
 			s.parked, s.retry = &parked{op, append([]byte(nil), payload...)}, s.now()+busyEvery
 			return
 		} else if err != nil {
-			s.nowhere(s.enroll(&m), err)
+			s.unsent(op, &m, err)
 			return
 		}
 	}
-	if m.frame == nil {
-		r := s.room()
-		r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, payload)
-		m.frame = r.frame
-	}
+	s.frame(op, &m)
 	e := s.enroll(&m)
 	if m.to.all {
 		s.sendToAll(&m, e)
@@ -103,6 +103,27 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 	if e != nil && s.route.book.Hedge && s.route.book.HedgeAfter == 0 {
 		s.hedge(e)
 	}
+}
+
+// frame makes the frame of a message that did not come as one.
+func (s *session) frame(op ws.Opcode, m *mail) {
+	if m.frame != nil {
+		return
+	}
+	r := s.room()
+	r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, m.payload)
+	m.frame = r.frame
+}
+
+// unsent is a message that can't be sent now. Others about the same wait behind
+// it.
+func (s *session) unsent(op ws.Opcode, m *mail, err error) {
+	s.frame(op, m)
+	e := s.enroll(m)
+	if e != nil && m.keyed && s.route.keyed {
+		s.book.About(e, m.key)
+	}
+	s.nowhere(e, err)
 }
 
 // readable reads a text strictly. What it can't read goes by on_invalid; false
