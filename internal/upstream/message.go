@@ -83,3 +83,6 @@ func (b *Balancer) Has(i *Instance) bool {
 // Awaits counts messages that the instance was sent and has yet to answer, more
 // with n, or fewer. Each counts as a session does.
 func (i *Instance) Awaits(n int64) { i.awaited.Add(n) }
+
+// Awaited counts them.
+func (i *Instance) Awaited() int64 { return i.awaited.Load() }
