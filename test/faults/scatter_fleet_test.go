@@ -103,6 +103,7 @@ func (y *era) pass(line string) *pass {
 	}
 	if y.over {
 		p.release()
+		return p
 	}
 	y.passes = append(y.passes, p)
 	return p
@@ -116,10 +117,11 @@ func (y *era) accept() {
 		}
 		conn := c.(*net.TCPConn)
 		y.mu.Lock()
-		y.conns = append(y.conns, conn)
 		if y.over {
 			_ = conn.SetLinger(0)
 			conn.Close()
+		} else {
+			y.conns = append(y.conns, conn)
 		}
 		y.mu.Unlock()
 		y.serving.Go(func() { y.serve(conn, y.instance.run.seed^n<<8) })
@@ -170,6 +172,7 @@ func (y *era) end() {
 	for _, p := range y.passes {
 		p.release()
 	}
+	y.conns, y.passes = nil, nil
 }
 
 // restart begins the next life, if this one is over. That its address is free is
@@ -252,7 +255,7 @@ func (b *scattered) darkSince(at time.Time) bool {
 			if s.to.IsZero() {
 				s.to = time.Now()
 			}
-			if s.to = s.to.Add(probed); s.to.After(at) {
+			if s.to = s.to.Add(b.size.slack(probed)); s.to.After(at) {
 				past = append(past, s)
 			}
 		}

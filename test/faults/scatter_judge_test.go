@@ -142,7 +142,7 @@ func (s *scatterSession) isClosed(payload []byte) {
 	case s.left && code == ws.CodeNormal:
 	case code == ws.CodeRestart:
 		s.end = fmt.Sprintf("1012 %q", reason)
-		if at := time.Now().Add(-heardOf); !b.darkSince(at) && !s.struckSince(at) && !b.watch.late(s.lost) {
+		if at := time.Now().Add(-b.size.slack(heardOf)); !b.darkSince(at) && !s.struckSince(at) && !b.watch.late(s.lost) {
 			s.accuse("the client is told 1012 %q, and instances were there", reason)
 		}
 	default:

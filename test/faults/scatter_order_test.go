@@ -31,7 +31,7 @@ func TestScatterOrder(t *testing.T) {
 			for n := range uint64(3) {
 				urls = append(urls, newCutter(t, seed<<2|n))
 			}
-			a := testkit.Start(t, tr, testkit.Scatter{Upstreams: urls, Timeouts: scatterTimes, Limits: "pings_per_second: 0",
+			a := testkit.Start(t, tr, testkit.Scatter{Upstreams: urls, Timeouts: size{}.timeouts(), Limits: "pings_per_second: 0",
 				Scatter: `send: {hash: key}, on_lost: resend, gather: {id: id, timeout: 10s}`}.String())
 			o := newOrder(t, a.Addr(), seed)
 			for range orderRounds {

@@ -38,8 +38,16 @@ var gatherings = []gathering{
 	{name: "narrow", yaml: `send: {hash: key}, max_legs: 2, on_lost: resend, gather: {id: id, timeout: 1s, outstanding: {messages: 20}}`, ordered: true},
 }
 
-// scatterTimes are timeouts of a run: what has vanished is soon found.
-const scatterTimes = "handshake: 1s, dial: 1s, ping: 100ms, pong: 400ms, write: 2s, frame: 2s, close: 2s"
+// scatterTimes are timeouts of a run. What has vanished is soon found, save in a
+// crowd, where much may stand before a pong.
+const scatterTimes = "handshake: 1s, dial: 1s, ping: 100ms, write: 4s, frame: 4s, close: 4s, pong: "
+
+func (z size) timeouts() string {
+	if z.clients > 20 {
+		return scatterTimes + "3s"
+	}
+	return scatterTimes + "400ms"
+}
 
 // window is how many requests of a client's are unanswered at a time.
 const window = 50
@@ -74,6 +82,14 @@ type scatterSums struct {
 // size is how much a run asks.
 type size struct{ clients, requests int }
 
+// slack is how long something takes that takes so long when few ask.
+func (z size) slack(d time.Duration) time.Duration {
+	if z.clients > 20 {
+		return 4 * d
+	}
+	return d
+}
+
 func runScattered(t *testing.T, tr testkit.Transport, seed uint64) {
 	scatter(t, tr, seed, size{*scatterClients, *scatterRequests})
 }
@@ -88,7 +104,7 @@ func scatter(t *testing.T, tr testkit.Transport, seed uint64, z size) {
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	health := "probe: tcp, interval: 50ms, timeout: 2s, rise: 1, fall: 1, outliers: " + []string{"true", "false"}[r.IntN(2)]
-	b.app = testkit.Start(t, tr, testkit.Scatter{Upstreams: urls, Timeouts: scatterTimes, Limits: "pings_per_second: 0",
+	b.app = testkit.Start(t, tr, testkit.Scatter{Upstreams: urls, Timeouts: z.timeouts(), Limits: "pings_per_second: 0",
 		Health: health, Scatter: b.how.yaml}.String())
 	for k := range b.clients {
 		b.clients[k] = (&link{target: b.app.Addr().String(), narrow: k == 1, server: true, choose: b.pathOf}).open(t)

@@ -42,6 +42,7 @@ const atOnce = 16
 
 func (y *era) serve(c *net.TCPConn, seed uint64) {
 	defer c.Close()
+	y.link.from(c.RemoteAddr()) // nobody asks whose it is
 	r := rand.New(rand.NewPCG(seed, uint64(y.instance.n)))
 	w := &worker{life: y, conn: c, out: writer{conn: c, r: r}, in: make(chan question, atOnce), quit: make(chan struct{})}
 	w.ear.conn, w.ear.in.Masked = c, true
