@@ -48,7 +48,8 @@ type Book struct {
 	free    *Entry // by next
 }
 
-// pin is the leg that has unanswered messages about one thing.
+// pin is the leg that has the n unanswered messages about one thing; one that is
+// gone where they are to be sent again.
 type pin struct {
 	leg uint32
 	n   int32
@@ -107,15 +108,15 @@ func (b *Book) Hold(e *Entry, message []byte) {
 }
 
 // About says what the message is about: until it is answered, others about the
-// same go where it goes. The leg is that which was asked last; of a message that
-// nobody was asked yet, Repin says where it went.
+// same go where it goes. The leg is that which was asked last; where none was,
+// they wait behind it.
 func (b *Book) About(e *Entry, key uint64) {
-	if e.Keyed, e.Key = true, key; len(e.asks) > 0 {
-		b.Repin(e)
-	}
+	e.Keyed, e.Key = true, key
+	b.Repin(e)
 }
 
-// Pinned gives the leg that has unanswered messages about key.
+// Pinned gives the leg that has unanswered messages about key. It may be gone:
+// then they wait to be sent again.
 func (b *Book) Pinned(key uint64) (leg uint32, ok bool) {
 	p, ok := b.pins[key]
 	return p.leg, ok
@@ -130,11 +131,28 @@ func (b *Book) Repin(e *Entry) {
 		b.pins = map[uint64]pin{}
 	}
 	p := b.pins[e.Key]
-	if p.leg = e.asks[len(e.asks)-1].leg; !e.pinned {
+	if len(e.asks) > 0 {
+		p.leg = e.asks[len(e.asks)-1].leg
+	}
+	if !e.pinned {
 		e.pinned = true
 		p.n++
 	}
 	b.pins[e.Key] = p
+}
+
+// Ahead gives the unanswered message before e that is about the same; nil where
+// there is none.
+func (b *Book) Ahead(e *Entry) *Entry {
+	if !e.Keyed || b.pins[e.Key].n < 2 {
+		return nil
+	}
+	for p := e.prev; p != nil; p = p.prev {
+		if p.Keyed && p.Key == e.Key {
+			return p
+		}
+	}
+	return nil
 }
 
 func (b *Book) unpin(e *Entry) {
@@ -302,7 +320,7 @@ func (b *Book) skipHedged() {
 
 // Lost says that a leg is gone, and gives the entries, in the order of their
 // asking, that nobody will answer now. The caller settles each or asks another
-// leg.
+// leg. Where a second leg was asked about the same, it is that one's from here on.
 func (b *Book) Lost(leg uint32) (orphans []*Entry) {
 	for e := b.owing.first; e != nil; {
 		next := e.next
@@ -317,6 +335,8 @@ func (b *Book) Lost(leg uint32) (orphans []*Entry) {
 		if a := e.awaits(leg); a != nil {
 			if b.resolve(a, missing); !e.awaited() {
 				orphans = append(orphans, e)
+			} else if p := b.pins[e.Key]; e.Keyed && e.awaits(p.leg) == nil {
+				b.pins[e.Key] = pin{e.awaitedOf(), p.n}
 			}
 		}
 	}

@@ -208,13 +208,13 @@ func TestPins(t *testing.T) {
 		d.About(e, key)
 		return e
 	}
-	d.wantPinned("nothing is asked", key, 0)
+	d.wantPinned("nothing is asked", key, free)
 	about("1", 1)
 	about("2", 1)
 	d.wantPinned("while it is", key, 1)
 	d.want("one answer", 1, "1", "x", Pass)
 	d.wantPinned("the other is awaited", key, 1)
-	d.wantPinned("which is not about that", key+1, 0)
+	d.wantPinned("which is not about that", key+1, free)
 	e := d.wantLost("the leg is lost", 1, "2")[0]
 	d.sent(e, 2)
 	d.Repin(e)
@@ -223,11 +223,11 @@ func TestPins(t *testing.T) {
 	d.want("an answer", 2, "2", "x", Pass)
 	d.wantPinned("one is awaited still", key, 2)
 	d.want("the last", 2, "3", "x", Pass)
-	d.wantPinned("nothing is", key, 0)
+	d.wantPinned("nothing is", key, free)
 
 	e = d.asks("4")
 	d.About(e, key)
-	d.wantPinned("what nobody was asked yet is nowhere", key, 0)
+	d.wantPinned("what nobody was asked yet holds the place of others", key, 0)
 	about("5", 1)
 	d.sent(e, 1)
 	d.Repin(e)

@@ -62,14 +62,20 @@ func (e *Entry) awaits(leg uint32) *ask {
 }
 
 // awaited tells whether any leg owes an answer.
-func (e *Entry) awaited() bool {
+func (e *Entry) awaited() bool { return e.awaitedOf() != 0 }
+
+// awaitedOf gives a leg that owes an answer; 0 for none.
+func (e *Entry) awaitedOf() (leg uint32) {
 	for k := range e.asks {
 		if e.asks[k].state == awaited {
-			return true
+			return e.asks[k].leg
 		}
 	}
-	return false
+	return 0
 }
+
+// Awaits tells whether a leg owes an answer.
+func (e *Entry) Awaits(leg uint32) bool { return e.awaits(leg) != nil }
 
 // Over tells whether the client gets nothing more of it.
 func (e *Entry) Over() bool { return e.over }

@@ -103,15 +103,15 @@ func (m *model) enter() {
 	}
 	if rec.key != 0 {
 		m.About(rec.e, rec.key)
+		m.pin(rec, m.pins[rec.key]) // where those before it are
 	}
 	for range rapid.IntRange(0, 3).Draw(m.r, "legs") {
 		if rapid.IntRange(0, 4).Draw(m.r, "down") == 0 {
 			m.Missing(rec.e, "down")
 			continue
 		}
-		leg := m.leg()
-		m.ask(rec, leg)
-		if !rec.pinned {
+		leg, first := m.leg(), rec.legs == 0
+		if m.ask(rec, leg); first {
 			m.pin(rec, leg)
 			m.Repin(rec.e)
 		}
@@ -220,8 +220,12 @@ func (m *model) lose() {
 	var want []string
 	var orphans []*record
 	for _, rec := range slices.Concat(m.owing, m.waiting) {
-		if rec.pays(leg) && !rec.settled && len(rec.owes) == 0 {
+		switch {
+		case !rec.pays(leg) || rec.settled:
+		case len(rec.owes) == 0:
 			want, orphans = append(want, rec.id), append(orphans, rec)
+		case rec.key != 0 && !slices.Contains(rec.owes, m.pins[rec.key]):
+			m.pins[rec.key] = rec.owes[0]
 		}
 	}
 	m.paid()

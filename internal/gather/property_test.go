@@ -88,7 +88,11 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("%d entries are not in the index", len(entries))
 	}
 	for key := range uint64(3) {
-		m.wantPinned(fmt.Sprint("pins of ", m.pins), key, m.pins[key])
+		want, pinned := m.pins[key]
+		if !pinned {
+			want = free
+		}
+		m.wantPinned(fmt.Sprint("pins of ", m.pins), key, want)
 	}
 	full := len(m.waiting) >= m.rules.Messages || len(m.waiting) > 0 && sizes(m.waiting) >= m.rules.Bytes
 	m.wantFull("by number and bytes", full)

@@ -226,7 +226,7 @@ func (g *leg) welcomed(head []byte) error {
 func (g *leg) stands() {
 	s := g.session
 	now := s.now()
-	g.stage, g.until, g.heard, g.used = standing, 0, now, now
+	g.stage, g.until, g.heard, g.used, s.vain = standing, 0, now, now, 0
 	if every := s.route.Timeouts.Ping; every > 0 {
 		g.due = now + time.Duration(s.loop().Random()%uint64(every))
 		if g.inst.WantsRTT() {

@@ -42,10 +42,13 @@ func (g *leg) failed(err error) {
 // is the loss as metrics have it, reason what clients are told.
 func (s *session) lose(g *leg, name, reason string) {
 	stood := g.stage >= standing
+	if !stood {
+		s.vain++
+	}
 	queue := g.queue
 	g.queue, g.queued = nil, 0
 	s.forget(g)
-	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor})
+	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor, g.messages == 0})
 	if s.phase >= lost {
 		return
 	}
@@ -55,7 +58,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	result := "kept"
 	s.rule(s.book.Lost(g.number), queue, reason)
 	if s.phase == open && (stood || len(s.legs) == 0) {
-		s.reopen(g)
+		s.reopen(g.from)
 	}
 	if s.phase >= lost {
 		result = "closed"
@@ -71,6 +74,7 @@ func (s *session) lose(g *leg, name, reason string) {
 // rule says what becomes of messages that a lost leg has not answered, in the
 // order in which they came. queue is what was not sent to it yet.
 func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
+	s.room().stuck = s.room().stuck[:0]
 	for _, e := range orphans {
 		if !slices.ContainsFunc(queue, func(it item) bool { return it.entry == e && it.seq == e.Seq }) {
 			s.orphan(e, e.Message, reason)
@@ -141,22 +145,26 @@ func (s *session) nowhere(e *gather.Entry, err error) {
 // reopen makes a leg in place of a lost one, where the session has no other to
 // that pool: what instances say unasked is to go on. Where that can't be, and no
 // leg is left, the session is given up.
-func (s *session) reopen(g *leg) {
+func (s *session) reopen(from *upstream.Balancer) {
 	for _, other := range s.legs {
-		if other.from.Pool() == g.from.Pool() && other.stage != leaving {
+		if other.from.Pool() == from.Pool() && other.stage != leaving {
 			if s.home == nil {
 				s.home = other
 			}
 			return
 		}
 	}
-	inst, err := g.from.Message(0, s.instances(), s.avoided(nil))
-	if err == nil && s.losses(inst) >= maxTries {
-		err = upstream.ErrTried // it would be lost again, and again
-	}
-	if err == nil {
+	inst, err := from.Message(0, s.instances(), s.avoided(nil))
+	switch {
+	case err != nil:
+	case s.vain >= max(maxTries, s.here(from)):
+		err = upstream.ErrTried
+	case s.losses(inst) >= mostLosses: // it would be lost again, and again
+		s.retry = sooner(s.retry, s.now()+tryEvery)
+		return
+	default:
 		var other *leg
-		if other, err = s.openLeg(g.from, inst); err == nil && s.home == nil {
+		if other, err = s.openLeg(from, inst); err == nil && s.home == nil {
 			s.home = other
 		}
 	}
@@ -168,10 +176,29 @@ func (s *session) reopen(g *leg) {
 	}
 }
 
-// losses counts the legs to the instance that were lost a moment ago.
+// mostLosses is how many legs to one instance may be lost within shunFor, without a
+// word from it, until it gets time before it is asked again in their place. It
+// bounds what an instance can cost that welcomes everybody and hangs up.
+const mostLosses = 20
+
+// here counts the instances of a pool that are up.
+func (s *session) here(from *upstream.Balancer) (n int) {
+	r := s.room()
+	r.all, r.here = from.Each(r.all, r.here)
+	clear(r.all)
+	for _, here := range r.here {
+		if here {
+			n++
+		}
+	}
+	return n
+}
+
+// losses counts the legs to the instance that were lost a moment ago, and had said
+// nothing.
 func (s *session) losses(inst *upstream.Instance) (n int) {
 	for _, x := range s.shunned {
-		if x.inst == inst {
+		if x.inst == inst && x.mute {
 			n++
 		}
 	}

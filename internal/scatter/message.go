@@ -13,6 +13,7 @@ import (
 
 var (
 	errLegs    = errors.New("as many instances are asked as may be at a time")
+	errBehind  = errors.New("what came before it waits to be sent again")
 	errInflate = &ws.Violation{Section: "RFC 7692 7.2.2", Code: ws.CodeTooBig, What: "message that inflates to too much"}
 )
 
@@ -92,23 +93,20 @@ func (s *session) deliver(m *mail) {
 	}
 	var g *leg
 	if !m.to.all {
-		var err error
-		if g, err = s.legFor(m, nil); err == errLegs {
+		err := errBehind
+		if !s.behind(m) {
+			g, err = s.legFor(m, nil)
+		}
+		if err == errLegs {
 			s.park(m)
 			return
 		} else if err != nil {
+			s.frame(m) // it may be sent later
 			s.nowhere(s.enroll(m), err)
 			return
 		}
 	}
-	if m.frame == nil {
-		r, op := s.room(), ws.Text
-		if m.binary {
-			op = ws.Binary
-		}
-		r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, m.payload)
-		m.frame = r.frame
-	}
+	s.frame(m)
 	e := s.enroll(m)
 	if m.to.all {
 		s.sendToAll(m, e)
@@ -118,6 +116,19 @@ func (s *session) deliver(m *mail) {
 	if e != nil && s.route.book.Hedge && s.route.book.HedgeAfter == 0 {
 		s.hedge(e)
 	}
+}
+
+// frame makes the frame of a message that did not come as one.
+func (s *session) frame(m *mail) {
+	if m.frame != nil {
+		return
+	}
+	r, op := s.room(), ws.Text
+	if m.binary {
+		op = ws.Binary
+	}
+	r.frame = ws.AppendFrame(r.frame[:0], ws.Header{Fin: true, Opcode: op, Masked: true, Key: s.loop().MaskKey()}, m.payload)
+	m.frame = r.frame
 }
 
 // park has a message wait until a leg may be made for it. It is read and copied

@@ -38,6 +38,7 @@ type room struct {
 	answer   []byte // what is collected
 	out      []byte // on its way to the client
 	key, id  []byte
+	stuck    []uint64 // keys of messages that can't be sent again yet: others wait behind them
 	own      []*upstream.Instance
 	avoid    []*upstream.Instance
 	all      []*upstream.Instance

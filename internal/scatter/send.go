@@ -32,6 +32,16 @@ func (s *session) legFor(m *mail, besides []*upstream.Instance) (*leg, error) {
 	return s.openLeg(m.to.Balancer, inst)
 }
 
+// behind tells whether a message has to wait: others about the same have lost
+// their leg, and wait to be sent again.
+func (s *session) behind(m *mail) bool {
+	if !m.keyed || !s.route.keyed {
+		return false
+	}
+	n, ok := s.book.Pinned(m.key)
+	return ok && s.leg(n) == nil
+}
+
 // leg gives the one of that number; nil where it is gone.
 func (s *session) leg(number uint32) *leg {
 	for _, g := range s.legs {
@@ -140,6 +150,27 @@ func (s *session) hedge(e *gather.Entry) {
 		return
 	}
 	m := mail{frame: e.Message, to: to, key: e.Key, keyed: e.Keyed}
+	g := s.second(e, &m)
+	if g == nil {
+		return // the first copy may well be answered
+	}
+	m.keyed = false // it is known what it is about
+	s.sendTo(g, &m, e, e.Tries)
+	s.route.Observe.Scattered(s.route.Name, eventHedged)
+}
+
+// second gives the leg for a second copy; nil for none. An instance that has not
+// the messages before it about the same could answer it before those are: it goes
+// where they went.
+func (s *session) second(e *gather.Entry, m *mail) *leg {
+	if ahead := s.book.Ahead(e); ahead != nil {
+		for _, g := range s.legs {
+			if ahead.Awaits(g.number) && !e.Asks(g.number) && g.stage != leaving && !g.deaf {
+				return g
+			}
+		}
+		return nil
+	}
 	var room [2]*upstream.Instance
 	besides := room[:0]
 	for _, g := range s.legs {
@@ -147,13 +178,11 @@ func (s *session) hedge(e *gather.Entry) {
 			besides = append(besides, g.inst)
 		}
 	}
-	g, err := s.legFor(&m, besides)
+	g, err := s.legFor(m, besides)
 	if err != nil {
-		return // the first copy may well be answered
+		return nil
 	}
-	m.keyed = false // the order is that of the first copies
-	s.sendTo(g, &m, e, e.Tries)
-	s.route.Observe.Scattered(s.route.Name, eventHedged)
+	return g
 }
 
 // again sends a message once more, because the leg that it was sent to is lost;
@@ -164,8 +193,13 @@ func (s *session) again(e *gather.Entry, frame []byte) bool {
 		return false
 	}
 	m := mail{frame: frame, to: to, key: e.Key, keyed: e.Keyed}
+	r := s.room()
+	if m.keyed && slices.Contains(r.stuck, m.key) {
+		return false
+	}
 	g, err := s.legFor(&m, nil)
 	if err != nil {
+		r.stuck = append(r.stuck, m.key)
 		return false
 	}
 	e.Tries++
@@ -192,13 +226,14 @@ func (s *session) tryAgain(now time.Duration) {
 	case s.parked != nil:
 		s.retry = now + busyEvery
 	case s.phase == open && len(s.legs) == 0 && s.book.Waiting() == 0:
-		s.giveUp("no instance is left")
+		s.reopen(s.route.home)
 	}
 }
 
 // sendAgain sends the messages that wait for an instance, in the order in which
 // they came.
 func (s *session) sendAgain() {
+	s.room().stuck = s.room().stuck[:0]
 	for _, e := range s.book.Entries() {
 		if e.Orphaned() && !s.again(e, e.Message) {
 			s.retry = sooner(s.retry, s.now()+tryEvery)

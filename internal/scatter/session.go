@@ -59,6 +59,7 @@ type session struct {
 	throttled  time.Duration // the client is not read until then; 0 for no such wait
 	told       int           // bytes of our own answers since the client last took what waited for it
 	numbers    uint32        // of legs, the latest
+	vain       int           // legs that came to nothing since one stood
 	last       lastWord
 	parting    lastWord // what it will be from leaveAt on
 	phase      phase
@@ -77,6 +78,7 @@ type lastWord struct {
 type shunned struct {
 	inst  *upstream.Instance
 	until time.Duration
+	mute  bool // the leg had said nothing
 }
 
 // shunFor is how long.

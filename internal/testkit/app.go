@@ -177,7 +177,8 @@ func (a *App) Stop() {
 	})
 }
 
-// sessions counts what routes and instances have under way; the worst of both.
+// sessions counts what routes and instances have under way, with the messages
+// that instances have yet to answer; the worst of both.
 func (a *App) sessions() (n int64) {
 	for _, r := range a.Routes() {
 		open, _ := r.Counters.Sessions()
@@ -186,7 +187,7 @@ func (a *App) sessions() (n int64) {
 	var held int64
 	for _, p := range a.Pools() {
 		for _, i := range p.Instances() {
-			held += int64(i.Sessions() + i.Handshakes())
+			held += int64(i.Sessions()+i.Handshakes()) + i.Awaited()
 		}
 	}
 	return max(n, held)

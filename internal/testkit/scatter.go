@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"cmp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,13 +17,15 @@ type Scatter struct {
 	Upstreams []string // URLs
 	Timeouts  string
 	Limits    string
+	Health    string
 	Scatter   string // send: …, gather: …
 }
 
 // String gives the YAML.
 func (c Scatter) String() string {
+	health := cmp.Or(c.Health, "probe: none")
 	y := beginning(c.Top, c.Route, c.Timeouts, c.Limits)
-	y += `    scatter: {upstreams: ["` + strings.Join(c.Upstreams, `", "`) + `"], health: {probe: none}, failover: {spread: 0s}`
+	y += `    scatter: {upstreams: ["` + strings.Join(c.Upstreams, `", "`) + `"], health: {` + health + `}, failover: {spread: 0s}`
 	if c.Scatter != "" {
 		y += ", " + c.Scatter
 	}

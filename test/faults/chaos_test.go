@@ -26,6 +26,7 @@ var modes = []mode{
 	{"balance", runBalanced, keptBalance},
 	{"fanout", runFanOut, keptFanOut},
 	{"keep", runKept, keptKeep},
+	{"scatter", runScattered, keptScatter},
 }
 
 // Seeds that are played first: those that have failed once, with what they had
@@ -48,6 +49,9 @@ var (
 		1307189073, // short messages behind a long one were taken for it
 	}
 )
+
+// One of each way to gather.
+var keptScatter = []uint64{0, 1, 2, 3, 4, 5, 6}
 
 // TestChaos plays seeds until its time is up: sessions through links on which
 // faults strike, and an oracle for what must have come of them.

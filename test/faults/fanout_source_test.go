@@ -230,11 +230,12 @@ func (f *feed) die(c int, w *writer, last bool) {
 	}
 }
 
-// writer writes frames as a source might.
+// writer writes frames as a source might, or a client.
 type writer struct {
-	conn net.Conn
-	r    *rand.Rand
-	held []byte // not yet written
+	conn   net.Conn
+	r      *rand.Rand
+	masked bool   // as a client's are
+	held   []byte // not yet written
 }
 
 // message writes one, maybe in fragments, maybe with pings between, maybe cut
@@ -244,14 +245,14 @@ func (w *writer) message(p []byte) {
 	for w.r.IntN(4) == 0 && len(p) > 1 {
 		k := w.r.IntN(len(p))
 		f.More, f.Payload = true, string(p[:k])
-		w.held = append(w.held, f.Plain()...)
+		w.hold(f)
 		if w.r.IntN(2) == 0 {
-			w.held = append(w.held, testkit.Ping("still there?").Plain()...)
+			w.hold(testkit.Ping("still there?"))
 		}
 		p, f.Op = p[k:], ws.Continuation
 	}
 	f.More, f.Payload = false, string(p)
-	w.held = append(w.held, f.Plain()...)
+	w.hold(f)
 	switch w.r.IntN(6) {
 	case 0: // with the next one
 	case 1: // but for a piece
@@ -264,6 +265,14 @@ func (w *writer) message(p []byte) {
 	if len(w.held) > 20<<10 {
 		w.write(nil)
 	}
+}
+
+func (w *writer) hold(f testkit.Frame) {
+	if w.masked {
+		w.held = append(w.held, f.Masked()...)
+		return
+	}
+	w.held = append(w.held, f.Plain()...)
 }
 
 func (w *writer) write(b []byte) {

@@ -16,7 +16,7 @@ import (
 // a blow ends their flow.
 type link struct {
 	// Set once, then read-only.
-	l      net.Listener
+	l      net.Listener // open makes it, unless it is given
 	target string
 	narrow bool // small windows and small segments, both sides
 	tight  bool // and little room for what who dialled does not read
@@ -66,11 +66,14 @@ func (k *link) open(t testing.TB) *link {
 	if k.narrow {
 		cfg.Control = narrowed
 	}
-	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("link: %v", err)
+	k.passes = map[string]*pass{}
+	if k.l == nil {
+		l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatalf("link: %v", err)
+		}
+		k.l = l
 	}
-	k.l, k.passes = l, map[string]*pass{}
 	k.carrying.Go(k.serve)
 	return k
 }

@@ -9,6 +9,9 @@ import (
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
+// raceDetector tells that it is built in.
+var raceDetector bool
+
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		echoForEver()

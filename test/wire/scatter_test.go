@@ -142,3 +142,45 @@ func TestScatterResends(t *testing.T) {
 		client.Want("whose answer comes", testkit.Text(`{"id":7,"ok":true}`))
 	})
 }
+
+// An instance of which sessions think twice is asked all the same, where all are:
+// it is up.
+func TestScatterAsksAllThatAreUp(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := scattering(t, tr, 2, testkit.Scatter{Scatter: `send: all, gather: {policy: collect, id: id, timeout: 10s}`})
+		client, _ := f.Enter(t, a)
+		m := testkit.Text(`{"id":1}`)
+		client.Send(m)
+		one := f.Want(t, "an instance is asked", m)
+		two := f.Want(t, "so is the other", m)
+		one.Leg.Send(testkit.Close(1001, ""))
+		two.Leg.Send(m)
+		client.Want("one goes away", testkit.Text(`{"id":1,"replies":[{"id":1}],"missing":["`+f.URLs()[one.At]+`"]}`))
+		m = testkit.Text(`{"id":2}`)
+		client.Send(m)
+		asked := map[int]bool{}
+		for len(asked) < 2 {
+			h := f.Next(t, "both are asked again")
+			if h.Head != nil || h.Ended || h.Frame != m {
+				continue
+			}
+			asked[h.At] = true
+			h.Leg.Send(m)
+		}
+		client.Want("and both answer", testkit.Text(`{"id":2,"replies":[{"id":2},{"id":2}],"missing":[]}`))
+	})
+}
+
+// A client whose last instance is lost, and that none of the others takes, is
+// closed, so that it comes again: it would wait for nothing.
+func TestScatterLosesAll(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := scattering(t, tr, 3, testkit.Scatter{Scatter: `send: round_robin, gather: {id: id}`})
+		client, home := f.Enter(t, a)
+		for _, in := range f.Instances {
+			in.Close()
+		}
+		home.Leg.Reset()
+		client.WantClose("no instance is left", 1012)
+	})
+}
