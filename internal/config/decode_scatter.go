@@ -45,6 +45,7 @@ func (v value) scatter(r *routeDraft) {
 	if maps.Copy(in, keys); sound {
 		s.check(v.place, in)
 	}
+	r.legs = keys.or("max_legs", v.place)
 	v.home(r, p, keys, sound)
 }
 

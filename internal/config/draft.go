@@ -26,6 +26,7 @@ type routeDraft struct {
 	own                          *Pool   // its upstreams in place
 	named                        []named // pools that its messages go to
 	clientSize, upstreamSize     place   // of limits.message_size; without src where it is not given
+	legs                         place   // of max_legs, or of the mode that could have it
 	sound                        bool    // every part of it was right
 }
 
@@ -79,6 +80,21 @@ func (d *draft) check() {
 	}
 	for _, r := range d.routes {
 		d.adopt(r)
+		d.checkLegs(r)
+	}
+}
+
+// checkLegs refuses a message for all that could not go to all.
+func (d *draft) checkLegs(r *routeDraft) {
+	s := r.Scatter
+	if s == nil || !r.sound || s.Send.Kind != "all" && s.Send.Within != "all" {
+		return
+	}
+	for _, name := range r.Pools() {
+		if p := d.cfg.Pools[name]; p != nil && len(p.Upstreams) > s.MaxLegs {
+			r.legs.errorf("a message for all goes to %d upstreams of %s, and there may be %d legs; write max_legs: %d", len(p.Upstreams), name, s.MaxLegs, len(p.Upstreams))
+			return
+		}
 	}
 }
 

@@ -132,6 +132,9 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 		if why = err; e != nil {
 			s.book.Missing(e, inst.Name())
 		}
+		if err == errLegs {
+			s.route.Complain.Warn("a message for all instances does not go to all: max_legs is less than there are", "route", s.route.Name)
+		}
 	}
 	clear(r.all)
 	switch {
