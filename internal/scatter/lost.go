@@ -116,7 +116,7 @@ func (s *session) reroute(it *item) {
 		s.nowhere(nil, upstream.ErrTried)
 		return
 	}
-	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed}
+	m := mail{frame: it.frame, to: it.to, key: it.key, keyed: it.keyed, again: true}
 	g, err := s.legFor(&m, nil)
 	if err != nil {
 		s.nowhere(nil, err)

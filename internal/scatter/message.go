@@ -69,6 +69,7 @@ type mail struct {
 	to      *destination
 	key     uint64
 	keyed   bool // key is what the message is about
+	again   bool // it is sent once more: those about the same wait for that
 	binary  bool
 	valid   bool // payload was read and is JSON
 	own     bool // payload is no one else's
@@ -93,16 +94,12 @@ func (s *session) deliver(m *mail) {
 	}
 	var g *leg
 	if !m.to.all {
-		err := errBehind
-		if !s.behind(m) {
-			g, err = s.legFor(m, nil)
-		}
-		if err == errLegs {
+		var err error
+		if g, err = s.legFor(m, nil); err == errLegs {
 			s.park(m)
 			return
 		} else if err != nil {
-			s.frame(m) // it may be sent later
-			s.nowhere(s.enroll(m), err)
+			s.unsent(m, err)
 			return
 		}
 	}
@@ -116,6 +113,16 @@ func (s *session) deliver(m *mail) {
 	if e != nil && s.route.book.Hedge && s.route.book.HedgeAfter == 0 {
 		s.hedge(e)
 	}
+}
+
+// unsent is a message that can't be sent now. Others about the same wait behind it.
+func (s *session) unsent(m *mail, err error) {
+	s.frame(m)
+	e := s.enroll(m)
+	if e != nil && m.keyed && s.route.keyed {
+		s.book.About(e, m.key)
+	}
+	s.nowhere(e, err)
 }
 
 // frame makes the frame of a message that did not come as one.
@@ -253,9 +260,7 @@ func (s *session) enroll(m *mail) *gather.Entry {
 		return nil
 	}
 	e := s.book.Enter(idHash(id), id, raw, s.now())
-	if e.To = m.to; m.keyed && s.route.keyed {
-		s.book.About(e, m.key)
-	}
+	e.To = m.to
 	if s.route.holds {
 		s.book.Hold(e, m.frame)
 	}

@@ -17,6 +17,9 @@ func (s *session) legFor(m *mail, besides []*upstream.Instance) (*leg, error) {
 			if g := s.leg(n); g != nil {
 				return g, nil
 			}
+			if !m.again {
+				return nil, errBehind
+			}
 		}
 	}
 	inst, err := m.to.Message(m.key, s.instances(), s.avoided(besides))
@@ -30,16 +33,6 @@ func (s *session) legFor(m *mail, besides []*upstream.Instance) (*leg, error) {
 		return g, nil
 	}
 	return s.openLeg(m.to.Balancer, inst)
-}
-
-// behind tells whether a message has to wait: others about the same have lost
-// their leg, and wait to be sent again.
-func (s *session) behind(m *mail) bool {
-	if !m.keyed || !s.route.keyed {
-		return false
-	}
-	n, ok := s.book.Pinned(m.key)
-	return ok && s.leg(n) == nil
 }
 
 // leg gives the one of that number; nil where it is gone.
@@ -195,7 +188,7 @@ func (s *session) again(e *gather.Entry, frame []byte) bool {
 	if !ok || to.all || len(frame) == 0 || e.Tries >= maxTries {
 		return false
 	}
-	m := mail{frame: frame, to: to, key: e.Key, keyed: e.Keyed}
+	m := mail{frame: frame, to: to, key: e.Key, keyed: e.Keyed, again: true}
 	r := s.room()
 	if m.keyed && slices.Contains(r.stuck, m.key) {
 		return false
