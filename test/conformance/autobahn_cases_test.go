@@ -79,10 +79,23 @@ var toClient = reasoned(tooLate, "3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5",
 	"7.7.2": "an instance that closes with 1001 goes away (failover.codes): the proxy answers it with the same code, Autobahn's client answers every close with 1000",
 })
 
+const (
+	echoesCode = "the fuzzer closes, and the proxy answers with the code that it got, or none, as RFC 6455, 5.5.1 has it; Autobahn's server answers every close with 1000"
+	isWhole    = "a message is passed on when it is whole, so that text which is not UTF-8 is found at its end; Autobahn takes that as well"
+	echoWaits  = "the client's good message has a bad frame behind it, at which the proxy fails the connection at once; the echo is still under way. Autobahn takes that as well"
+	declined   = "an offer that asks for a smaller window towards the client is declined (RFC 7692, 7.1.2.1)"
+)
+
+var toScatter = reasoned(saysWhy, slices.Sorted(maps.Keys(toServer))...).with(
+	reasoned(echoesCode, "7.3.1", "7.7.2", "7.7.3", "7.7.4", "7.7.5", "7.7.6", "7.7.7", "7.7.8", "7.7.9", "7.7.10", "7.7.11", "7.7.12", "7.7.13")).with(
+	reasoned(isWhole, "6.4.1", "6.4.2", "6.4.3", "6.4.4")).with(
+	reasoned(byTiming+echoWaits, "3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15")).with(
+	reasoned(declined, "13.3.3", "13.5.5"))
+
 // What is missed for want of an echo is missed at both; the fuzzer then closes
 // with no code, or fails the connection with 1001.
 var toFanout = reasoned(saysWhy, slices.Sorted(maps.Keys(toServer))...).with(
-	reasoned("the fuzzer closes, and fan-out answers with the code that it got, or none, as RFC 6455, 5.5.1 has it; Autobahn's server answers every close with 1000",
+	reasoned(echoesCode,
 		"5.3", "5.4", "5.5", "5.6", "5.7", "5.8", "5.19", "5.20", "7.1.1", "7.3.1", "7.7.2", "7.7.3", "7.7.4", "7.7.5", "7.7.6",
 		"7.7.7", "7.7.8", "7.7.9", "7.7.10", "7.7.11", "7.7.12", "7.7.13"))
 

@@ -85,6 +85,21 @@ func TestAutobahnFuzzingServer(t *testing.T) {
 	})
 }
 
+// The proxy in front of Autobahn's echo server in the mode that has whole
+// messages, and inflates those of clients itself.
+func TestAutobahnFuzzesScatter(t *testing.T) {
+	if !proxied {
+		t.Skip("no proxy in between")
+	}
+	t.Parallel()
+	need(t, autobahn)
+	compareAll(t, "Autobahn's fuzzing client, scatter", toScatter, ways(raw), func(w way) suite {
+		server := mustStart(t, "Autobahn's echo server", wstest(t, "serve"), nil)
+		url := front(t, w, "scatter", []string{"ws://127.0.0.1:" + portOf(t, server)})
+		return fuzz(t, url, casesFor(w))
+	})
+}
+
 // A fan-out's client is not echoed, so most messages are missed by the cases
 // as they are at a strict server that swallows them. Pings, violations and
 // closes are judged all the same.
@@ -194,9 +209,12 @@ func (s suite) verdicts(t *testing.T) map[string]verdict {
 // each case against the direct one. The quick set goes all ways at the same
 // time, because it waits more than it computes.
 func compareWays(t *testing.T, name string, known differences, play func(way) suite) {
+	compareAll(t, name, known, ways(raw, stream, rawTLS), play)
+}
+
+func compareAll(t *testing.T, name string, known differences, all []way, play func(way) suite) {
 	base := play(direct)
 	var suites []suite
-	all := ways(raw, stream, rawTLS)
 	for _, w := range all {
 		suites = append(suites, play(w))
 	}
