@@ -26,7 +26,8 @@ type Rules struct {
 }
 
 // late is how long it is remembered that a leg owes an answer that nobody waits
-// for any more, beyond the timeout: one that comes is dropped.
+// for any more, beyond the timeout: one that comes is dropped. Without a timeout it
+// may be the answer to what was asked long ago, and is remembered for good.
 const late = 30 * time.Second
 
 // Owner is told of every leg that was asked and is not awaited any more, once a
@@ -383,9 +384,9 @@ func (b *Book) Expire(now time.Duration, expired, hedge func(*Entry)) {
 		for e := b.waiting.first; e != nil && now >= e.asked+r.Timeout; e = b.waiting.first {
 			expired(e)
 		}
-	}
-	for e := b.owing.first; e != nil && now >= e.asked+r.Timeout+late; e = b.owing.first {
-		b.forget(&b.owing, e)
+		for e := b.owing.first; e != nil && now >= e.asked+r.Timeout+late; e = b.owing.first {
+			b.forget(&b.owing, e)
+		}
 	}
 	for e := b.hedge; e != nil && now >= e.asked+r.HedgeAfter; e = b.hedge {
 		b.Unhedged(e)
@@ -405,7 +406,7 @@ func (b *Book) Next() time.Duration {
 	if e := b.waiting.first; e != nil && r.Timeout > 0 {
 		sooner(e.asked + r.Timeout)
 	}
-	if e := b.owing.first; e != nil {
+	if e := b.owing.first; e != nil && r.Timeout > 0 {
 		sooner(e.asked + r.Timeout + late)
 	}
 	if b.hedge != nil {

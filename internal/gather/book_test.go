@@ -71,6 +71,17 @@ func TestFirst(t *testing.T) {
 	d.wantEmpty("that was all")
 }
 
+// Without a timeout the first answer may come after a day, and so may the second.
+func TestFirstWithoutTimeout(t *testing.T) {
+	d := newDesk(t, Rules{Policy: First})
+	d.asks("7", 1, 2)
+	d.wantAt("nothing expires", 24*time.Hour, nil, nil)
+	d.want("the first answer is the client's", 2, "7", "x", Pass)
+	d.wantAt("nothing is forgotten", 48*time.Hour, nil, nil)
+	d.want("the second comes too late", 1, "7", "x", Late)
+	d.wantEmpty("that was all")
+}
+
 // The second copy goes out later, if there is no answer by then.
 func TestHedge(t *testing.T) {
 	d := newDesk(t, Rules{Policy: First, Hedge: true, HedgeAfter: 100 * time.Millisecond, Timeout: time.Second})

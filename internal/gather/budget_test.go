@@ -8,11 +8,6 @@ import (
 	"unsafe"
 )
 
-// nobody owns a book.
-type nobody struct{}
-
-func (nobody) Resolved(uint32) {}
-
 // exchange gives what happens to a message that is asked and answered, behind a
 // hundred others that wait.
 func exchange(r Rules) func() {

@@ -39,6 +39,11 @@ func (d *desk) Resolved(leg uint32) {
 	}
 }
 
+// nobody owns a book.
+type nobody struct{}
+
+func (nobody) Resolved(uint32) {}
+
 // hashOf has different ids meet in the index.
 func hashOf(id string) uint64 { return uint64(len(id) % 2) }
 

@@ -286,7 +286,7 @@ func (m *model) later(by time.Duration) {
 }
 
 func (m *model) forget() {
-	for len(m.owing) > 0 && m.now >= m.owing[0].asked+m.rules.Timeout+late {
+	for m.rules.Timeout > 0 && len(m.owing) > 0 && m.now >= m.owing[0].asked+m.rules.Timeout+late {
 		m.owing = m.owing[1:]
 	}
 }

@@ -45,7 +45,7 @@ func TestAnySchedule(t *testing.T) {
 	})
 }
 
-// drain settles all, and lets what is owed be forgotten.
+// drain settles all, and lets what is owed be forgotten, or has nobody owe it.
 func (m *model) drain() {
 	for len(m.waiting) > 0 {
 		rec := m.waiting[0]
@@ -53,6 +53,14 @@ func (m *model) drain() {
 		m.Settle(rec.e)
 	}
 	m.later(time.Hour)
+	for _, rec := range slices.Clone(m.owing) {
+		for len(rec.owes) > 0 {
+			leg := rec.owes[0]
+			rec.pays(leg)
+			m.paid()
+			m.Unsent(rec.e, leg)
+		}
+	}
 	m.check(m.r)
 	m.wantEmpty("at the end")
 }
@@ -110,7 +118,7 @@ func (m *model) next() (next time.Duration) {
 			all = append(all, rec.asked+m.rules.HedgeAfter)
 		}
 	}
-	if len(m.owing) > 0 {
+	if len(m.owing) > 0 && m.rules.Timeout > 0 {
 		all = append(all, m.owing[0].asked+m.rules.Timeout+late)
 	}
 	if len(all) > 0 {

@@ -41,6 +41,7 @@ type leg struct {
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
 	counted bool          // in the instance's sessions
+	wrote   bool          // a message of the client's went to it
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 	timer   loop.Timer    // of one that was let go
 }
@@ -264,6 +265,7 @@ func (g *leg) write(it *item) {
 		}
 		e.Out = true
 	}
+	g.wrote = true
 	g.conn.Write(it.frame)
 	s.route.Counters.Count(s.loop(), loop.ToUpstream, 1, uint64(len(it.frame)))
 	g.inst.Traffic(s.loop().Index, 1, uint64(len(it.frame)))

@@ -56,9 +56,15 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
-	s.rule(s.book.Lost(g.number), queue, reason)
+	if stood && name != "moved" && g.wrote && s.route.id.Zero() && s.phase == open {
+		s.giveUp(reason) // nobody knows what it owes, or what the client still needs of it
+	} else {
+		s.rule(s.book.Lost(g.number), queue, reason)
+	}
 	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g.from)
+	} else if s.phase == open {
+		s.missHome()
 	}
 	if s.phase >= lost {
 		result = "closed"
@@ -157,7 +163,7 @@ func (s *session) reopen(from *upstream.Balancer) {
 	inst, err := from.Message(0, s.instances(), s.avoided(nil))
 	switch {
 	case err != nil:
-	case s.vain >= max(maxTries, s.here(from)):
+	case len(s.legs) == 0 && s.vain >= max(maxTries, s.here(from)):
 		err = upstream.ErrTried
 	case s.losses(inst) >= mostLosses: // it would be lost again, and again
 		s.retry = sooner(s.retry, s.now()+tryEvery)
@@ -169,12 +175,24 @@ func (s *session) reopen(from *upstream.Balancer) {
 		}
 	}
 	switch {
-	case err == nil || len(s.legs) > 0:
+	case err == nil:
+	case len(s.legs) > 0: // they go on
+		s.missHome()
 	case s.retry != 0: // messages wait for an instance: one may come yet
 	default:
 		s.giveUp("no instance is left: " + err.Error())
 	}
 }
+
+// missHome has a session that has none, and goes on, look for a home again.
+func (s *session) missHome() {
+	if s.home == nil {
+		s.retry = sooner(s.retry, s.now()+homeEvery)
+	}
+}
+
+// homeEvery is how often that is.
+const homeEvery = time.Second
 
 // mostLosses is how many legs to one instance may be lost within shunFor, without a
 // word from it, until it gets time before it is asked again in their place. It

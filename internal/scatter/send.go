@@ -221,7 +221,7 @@ func (s *session) tryAgain(now time.Duration) {
 	switch {
 	case s.parked != nil:
 		s.retry = now + busyEvery
-	case s.phase == open && len(s.legs) == 0 && s.book.Waiting() == 0:
+	case s.phase == open && s.home == nil && (len(s.legs) > 0 || s.book.Waiting() == 0):
 		s.reopen(s.route.home)
 	}
 }

@@ -135,6 +135,46 @@ func TestScatterNextHome(t *testing.T) {
 	})
 }
 
+// A home that can't be made again at once is made later, though others go on
+// meanwhile: its instance may be starting.
+func TestScatterHomeComesBack(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := testkit.NewFleet(t, 2)
+		home, other := f.URLs()[:1], f.URLs()[1]
+		a := testkit.Start(t, tr, testkit.Scatter{Upstreams: home, Top: `pools: {other: {upstreams: ["` + other + `"], health: {probe: none}}}`,
+			Scatter: "send: {by: k, to: {x: other}}, gather: {id: id, unsolicited: home}"}.String())
+		client, begun := f.Enter(t, a)
+		m := testkit.Text(`{"id":1,"k":"x"}`)
+		client.Send(m)
+		f.Want(t, "another instance is asked", m).Leg.Send(m)
+		client.Want("and answers", m)
+		f.Answer(func(int, *testkit.Head) string {
+			f.Answer(func(_ int, h *testkit.Head) string { return testkit.Answer(h) })
+			return "HTTP/1.1 503 Starting\r\nContent-Length: 0\r\n\r\n"
+		})
+		begun.Leg.Reset()
+		f.Until(t, "home refuses", func(h testkit.Heard) bool { return h.Head != nil })
+		again := f.Until(t, "and is asked again", func(h testkit.Heard) bool { return h.Head != nil })
+		again.Leg.Send(testkit.Text("news"))
+		client.Want("so that what it says unasked goes on", testkit.Text("news"))
+	})
+}
+
+// Where answers aren't paired with messages nobody knows what a client still needs of
+// an instance that it spoke to: it is to come again, whatever other instances there are.
+func TestScatterLostWithoutIDs(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := scattering(t, tr, 2, testkit.Scatter{Scatter: "send: {hash: k}"})
+		client, home := f.Enter(t, a)
+		home.Leg.Reset()
+		f.Until(t, "who was told nothing owes nothing, and another is home", func(h testkit.Heard) bool { return h.Head != nil })
+		m := testkit.Text(`{"subscribe":true,"k":"BTC"}`)
+		client.Send(m)
+		f.Message(t, "an instance is told what the client needs").Leg.Reset()
+		client.WantClose("without it the client is to come again", 1012)
+	})
+}
+
 // With no instance left the client is to come again.
 func TestScatterNobodyLeft(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
