@@ -71,7 +71,7 @@ type ScatterConfig struct {
 	Send       string              // least_load, round_robin, all, or hash:PATH, PATH being the JSON path of a message's key; others in YAML
 	Gather     string              // interleave, first or collect
 	ID         string              // the JSON path of what pairs answers with messages
-	Timeout    time.Duration       // for the answers to a message with an id
+	Timeout    time.Duration       // for the answers to a message with an id; negative: none
 	HedgeAfter time.Duration       // first: a second instance is asked so much later
 	Origins    []string            // of browsers' pages; nil: the instance judges
 	YAML       string              // more keys of the configuration's scatter, as "on_lost: resend"
@@ -169,7 +169,7 @@ func NewScatter(cfg ScatterConfig) (*Handler, error) {
 	}
 	for name, d := range map[string]time.Duration{"timeout": cfg.Timeout, "hedge_after": cfg.HedgeAfter} {
 		if d != 0 {
-			g[name] = d.String()
+			g[name] = max(d, 0).String()
 		}
 	}
 	m.add("gather", g, len(g) > 0)

@@ -171,7 +171,7 @@ routes:
       on_invalid: default
       on_lost: close
       max_legs: 16
-      leg_idle: 60s
+      leg_idle: 0s
       buffer: 256KiB
       inspect: 1MiB
       compress: true

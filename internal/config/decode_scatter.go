@@ -1,9 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-proxy/sluice/internal/content"
 )
 
 const (
@@ -14,6 +19,11 @@ const (
 	// scatterMessage is the largest message of an instance, where a route says
 	// nothing.
 	scatterMessage = 16 << 20
+
+	// legIdle is how long a leg may be idle, where a route says nothing and
+	// answers are paired. Where they are not, a leg may be a subscription that has
+	// nothing to say for now.
+	legIdle = time.Minute
 )
 
 func (v value) scatter(r *routeDraft) {
@@ -91,13 +101,26 @@ func (v value) onLost(l *OnLost) {
 	}
 	before := len(v.src.errs)
 	keys := v.object(key("error", func(v value) {
-		if s, ok := v.message(); ok && v.report(tryTemplate(s, lostSamples)) {
+		if s, ok := v.message(); ok && v.report(tryTemplate(s, lostSamples)) && v.report(lostJSON(s)) {
 			*l = OnLost{"error", s}
 		}
 	}))
 	if !keys.has("error") && len(v.src.errs) == before {
 		v.errorf("is empty; write error, resend, close or {error: '...'}")
 	}
+}
+
+// lostJSON refuses an answer that is meant to be JSON and is none.
+func lostJSON(text string) error {
+	t, _ := ParseTemplate(text) // it was tried
+	var b bytes.Buffer
+	if err := t.Execute(&b, lostSamples[0]); err != nil || !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return err
+	}
+	if err := content.Check(b.Bytes()); err != nil {
+		return fmt.Errorf("gives no JSON: %v in %s", err, b.String())
+	}
+	return nil
 }
 
 // parseOnLost accepts what is done without a template of one's own.
@@ -129,6 +152,12 @@ func (s *Scatter) check(at place, in keys) {
 	}
 	if timeout := g.Timeout; timeout > 0 && g.HedgeAfter >= timeout && g.Policy == "first" {
 		in["hedge_after"].errorf("%v is no less than timeout, %v, when the message is given up", g.HedgeAfter, timeout)
+	}
+	if s.LegIdle < 0 {
+		s.LegIdle = 0
+		if g.ID != "" {
+			s.LegIdle = legIdle
+		}
 	}
 	switch p := s.OnLost.Policy; {
 	case p == "" && g.ID == "":

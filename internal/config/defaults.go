@@ -83,7 +83,7 @@ func defaultScatter() *Scatter {
 		OnInvalid: "default",
 		OnLost:    OnLost{Error: defaultLost},
 		MaxLegs:   16,
-		LegIdle:   time.Minute,
+		LegIdle:   -1, // see check
 		Buffer:    256 << 10,
 		Inspect:   1 << 20,
 		Compress:  true,

@@ -37,7 +37,7 @@ func TestDiff(t *testing.T) {
 		{"a source", "ws://d:1", "ws://d:2", []string{"route feed: source"}, nil},
 		{"a rule", "size > 9", "size > 8", []string{"route work: send"}, nil},
 		{"a rule in other quotes", `"size > 9"`, `'size > 9'`, nil, nil},
-		{"what a scatter has", "{pool: p, send", "{pool: p, gather: {id: id}, max_legs: 3, send", []string{"route work: gather, on_lost, max_legs"}, nil},
+		{"what a scatter has", "{pool: p, send", "{pool: p, gather: {id: id}, max_legs: 3, send", []string{"route work: gather, on_lost, max_legs, leg_idle"}, nil},
 		{"another mode", `fanout: {source: "ws://d:1"}`, `balance: {pool: p}`, []string{"route feed: mode fanout became balance"}, nil},
 		{"another name", "name: own", "name: mine", []string{"route own removed", "route mine added"}, nil},
 		{"another pool, the old one gone", "{pool: p}", `{upstreams: "ws://a:1"}`, []string{"route chat: pool"}, nil},

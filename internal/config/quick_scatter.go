@@ -35,6 +35,13 @@ func (q *QuickScatter) route(d *draft, r *routeDraft) {
 	if q.HedgeAfter != nil {
 		given(d.src, "--hedge-after", q.HedgeAfter.String(), &s.Gather.HedgeAfter, offDuration)
 	}
+	switch at := d.src.flag("--gather"); {
+	case len(d.src.errs) > before:
+	case s.Gather.Policy != "interleave" && s.Gather.ID == "":
+		at.errorf("%s needs --id PATH, the JSON path of what pairs an answer with its message", s.Gather.Policy)
+	case s.Gather.Policy == "collect" && s.Send.Kind != "all":
+		at.errorf("collect needs more than one answer: give --send all")
+	}
 	if len(d.src.errs) > before {
 		return
 	}

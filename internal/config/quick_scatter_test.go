@@ -47,13 +47,13 @@ func TestScatteredNamesTheFlag(t *testing.T) {
 		{QuickScatter{Upstreams: up, Send: "hash"}, `--send: "hash" is not round_robin, least_load, all or hash:PATH`},
 		{QuickScatter{Upstreams: up, Send: "hash:"}, "--send: an empty path leads nowhere; name a member, as in user.id"},
 		{QuickScatter{Upstreams: up, Gather: "all"}, `--gather: "all" is not interleave, first or collect`},
-		{QuickScatter{Upstreams: up, Gather: "first"}, "--gather: first needs id beside it, the JSON path of what pairs an answer with its message; write id: id"},
+		{QuickScatter{Upstreams: up, Gather: "first"}, "--gather: first needs --id PATH, the JSON path of what pairs an answer with its message"},
 		{QuickScatter{Upstreams: up, ID: "a."}, `--id: a.: a name is missing beside a dot; write \. if the dot is part of a name`},
 		{QuickScatter{Upstreams: up, Timeout: ptr(-time.Second)}, `--timeout: "-1s" is negative`},
 		{QuickScatter{Upstreams: up, HedgeAfter: ptr(time.Second)}, "--hedge-after: is for policy first alone; this policy is interleave"},
 		{
 			QuickScatter{Upstreams: up, Gather: "collect", ID: "id"},
-			"--gather: collect needs more than one answer, and send gives each message to one instance; write send: all, or within: all beside by or rules",
+			"--gather: collect needs more than one answer: give --send all",
 		},
 	} {
 		_, err := Scattered(c.q)

@@ -33,7 +33,14 @@ const late = 30 * time.Second
 // Owner is told of every leg that was asked and is not awaited any more, once a
 // message: it has answered, is lost, or was not asked after all; or what it owes
 // is forgotten.
-type Owner interface{ Resolved(leg uint32) }
+//
+// Behind is called for a leg that owes so many answers which come too late that
+// they can't all be remembered: what it says from there on is not to be trusted to
+// answer what it seems to. The legs of older ones are not: they will hardly come.
+type Owner interface {
+	Resolved(leg uint32)
+	Behind(leg uint32)
+}
 
 // Book is what one session's instances were asked and have yet to answer.
 type Book struct {
@@ -41,8 +48,9 @@ type Book struct {
 	Owner Owner
 
 	seq     uint64
-	waiting list // unanswered
-	owing   list // answered, and legs that were asked too have yet to
+	latest  time.Duration // when the latest message was asked
+	waiting list          // unanswered
+	owing   list          // answered, and legs that were asked too have yet to
 	index   map[uint64]*Entry
 	pins    map[uint64]pin
 	hedge   *Entry // the first of waiting whose second copy is not out
@@ -74,6 +82,7 @@ func (b *Book) Enter(hash uint64, id []byte, raw string, now time.Duration) *Ent
 		b.free, e.next = e.next, nil
 	}
 	b.seq++
+	b.latest = now
 	e.Seq, e.hash, e.asked = b.seq, hash, now
 	e.id, e.Raw = append(e.id[:0], id...), append(e.Raw[:0], raw...)
 	e.asks = e.room[:0]
@@ -275,8 +284,20 @@ func (b *Book) settle(e *Entry, over bool) {
 	}
 	b.owing.add(e)
 	for b.owing.n > b.Rules.Messages || b.owing.n > 1 && b.owing.bytes > b.Rules.Bytes {
-		b.forget(&b.owing, b.owing.first)
+		b.crowdOut(b.owing.first)
 	}
+}
+
+// crowdOut forgets an entry for want of room.
+func (b *Book) crowdOut(e *Entry) {
+	if b.latest-e.asked < b.Rules.Timeout+late {
+		for k := range e.asks {
+			if a := &e.asks[k]; a.state == awaited {
+				b.Owner.Behind(a.leg)
+			}
+		}
+	}
+	b.forget(&b.owing, e)
 }
 
 // forget takes an entry of a list out of the book.

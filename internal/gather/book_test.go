@@ -287,3 +287,27 @@ func TestBounds(t *testing.T) {
 	d.want("the latest is not", 2, long+"0", "x", Late)
 	d.wantEmpty("that was all")
 }
+
+// A leg that owes more than can be remembered is told of, unless that is so old that
+// it will hardly come.
+func TestTooFarBehind(t *testing.T) {
+	d := newDesk(t, Rules{Policy: First, Messages: 2, Timeout: time.Second})
+	ask := func(id string) {
+		d.asks(id, 1, 2)
+		d.want("the first answers", 1, id, "x", Pass)
+	}
+	ask("1")
+	ask("2")
+	if len(d.far) != 0 {
+		t.Fatalf("two late answers are remembered, got %v told of", d.far)
+	}
+	ask("3")
+	if len(d.far) != 1 || d.far[0] != 2 {
+		t.Fatalf("a third is too much of leg 2, got %v told of", d.far)
+	}
+	d.now += time.Second + late
+	ask("4")
+	if len(d.far) != 1 {
+		t.Fatalf("what is as old is only forgotten, got %v told of", d.far)
+	}
+}

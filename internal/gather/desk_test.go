@@ -17,6 +17,7 @@ type desk struct {
 	*Book
 	now  time.Duration
 	owed map[uint32]int // asked and not yet resolved, by leg
+	far  []uint32       // legs that are too far behind, as they were told
 }
 
 func newDesk(t fataler, r Rules) *desk {
@@ -31,6 +32,9 @@ func newDesk(t fataler, r Rules) *desk {
 	return d
 }
 
+// Behind implements Owner.
+func (d *desk) Behind(leg uint32) { d.far = append(d.far, leg) }
+
 // Resolved implements Owner.
 func (d *desk) Resolved(leg uint32) {
 	d.t.Helper()
@@ -43,6 +47,7 @@ func (d *desk) Resolved(leg uint32) {
 type nobody struct{}
 
 func (nobody) Resolved(uint32) {}
+func (nobody) Behind(uint32)   {}
 
 // hashOf has different ids meet in the index.
 func hashOf(id string) uint64 { return uint64(len(id) % 2) }

@@ -28,7 +28,7 @@ func BenchmarkMatch(b *testing.B) {
 
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
-		if _, err := compile(`msg.type == "trade" && size < 1000`); err != nil {
+		if _, _, err := compile(`msg.type == "trade" && size < 1000`); err != nil {
 			b.Fatal(err)
 		}
 	}

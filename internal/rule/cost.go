@@ -15,7 +15,7 @@ import (
 // What rules may do for a message, so that its sender can't have them hold a
 // loop up. All three together are some ten milliseconds.
 const (
-	maxCost    = 20_000   // steps of one rule; a call is as many as costs says
+	maxCost    = 20_000   // steps of a rule, and of those before it in a list; a call is as many as costs says
 	maxMembers = 20_000   // of long objects and lists that all rules together look at
 	maxPattern = 64 << 10 // bytes of a text that is held against a pattern
 )

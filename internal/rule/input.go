@@ -21,6 +21,8 @@ type Input struct {
 
 	msg  ref.Val // the payload as JSON, once a rule has asked for it
 	left budget
+
+	spent uint64 // steps of the rules that were matched
 }
 
 // Request is what rules see of the request that a session began with. Like an

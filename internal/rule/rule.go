@@ -25,15 +25,27 @@ import (
 type Rule struct {
 	text    string
 	program cel.Program
+	reads   bool
 }
 
 // Text gives the rule as it was written.
 func (r *Rule) Text() string { return r.text }
 
+var errSpent = errors.New("the rules before it have cost as much as a message may")
+
+// Reads tells whether the rule looks at what a message says as JSON.
+func (r *Rule) Reads() bool { return r.reads }
+
 // Match tells whether the rule holds for a message. Where it has no answer, as
 // for a key that is missing, it does not hold, and the error says why.
 func (r *Rule) Match(in *Input) (bool, error) {
-	out, _, err := r.program.Eval((*variables)(in))
+	if in.spent >= maxCost {
+		return false, errSpent
+	}
+	out, details, err := r.program.Eval((*variables)(in))
+	if cost := details.ActualCost(); cost != nil {
+		in.spent += *cost
+	}
 	if err != nil {
 		return false, errors.New(plain(err.Error())) // it may look into the payload, which the caller will use again
 	}
@@ -65,11 +77,11 @@ func Compile(text string) (*Rule, error) {
 	if r := compiled.rules[text].Value(); r != nil {
 		return r, nil
 	}
-	program, err := compile(text)
+	program, reads, err := compile(text)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rule{text, program}
+	r := &Rule{text, program, reads}
 	compiled.rules[text] = weak.Make(r)
 	runtime.AddCleanup(r, forget, text)
 	return r, nil

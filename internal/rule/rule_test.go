@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -159,4 +160,46 @@ func TestManyMatchAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What rules read says whether a message must be read for them.
+func TestReads(t *testing.T) {
+	for text, want := range map[string]bool{
+		`msg.type == "a"`:                           true,
+		`size > 1 && has(msg.a)`:                    true,
+		`text == "msg.type"`:                        false,
+		`request.headers["x-msg"] == "msg"`:         false,
+		`[1].exists(n, n == 1) && !binary`:          false,
+		`[1].exists(n, n == msg.n) && size == size`: true,
+	} {
+		if got := compiledRule(t, text).Reads(); got != want {
+			t.Errorf("%s reads the message: want %v, got %v", text, want, got)
+		}
+	}
+}
+
+// Headers are in lower case, so another name would never be there.
+func TestHeadersAreSmall(t *testing.T) {
+	for _, text := range []string{`"X-Canary" in request.headers`, `request.headers["X-Desk"] == "fx"`} {
+		var e *Error
+		if _, err := Compile(text); !errors.As(err, &e) || !strings.Contains(e.What, "lower case") {
+			t.Errorf("%s: want the error to name lower case, got %v", text, err)
+		}
+	}
+	compiledRule(t, `"x-canary" in request.headers && msg["X"] == "Y"`)
+}
+
+// All rules of a list together may cost what one may.
+func TestAListHasOneBudget(t *testing.T) {
+	dear := compiledRule(t, `text.matches("(a|aa|aaa)*b")`)
+	in := Input{Payload: []byte(strings.Repeat("a", maxPattern))}
+	held := 0
+	for range 50 {
+		if _, err := dear.Match(&in); err == nil {
+			held++
+		}
+	}
+	if held == 0 || held > 2 {
+		t.Errorf("a rule that costs most of the budget is matched once or twice, got %d times", held)
+	}
 }

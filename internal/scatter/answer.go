@@ -33,11 +33,20 @@ func (g *leg) said(op ws.Opcode, _ bool, frame, payload []byte) error {
 func (s *session) answered(g *leg, op ws.Opcode, frame, payload []byte) {
 	outcome, e := gather.Unknown, (*gather.Entry)(nil)
 	if op == ws.Text && !s.route.id.Zero() {
-		if content.Check(payload) != nil {
+		readable := content.Check(payload) == nil
+		if !readable {
 			s.route.Observe.Scattered(s.route.Name, eventUnread)
-		} else if id, _, ok := s.idOf(payload); ok {
-			outcome, e = s.book.Answered(g.number, idHash(id), id, payload)
 		}
+		// Where an id that is awaited stands in what is not JSON, it is the answer
+		// still. It can't be collected: nobody could read the whole.
+		if readable || s.route.book.Policy != gather.Collect {
+			if id, _, ok := s.idOf(payload); ok {
+				outcome, e = s.book.Answered(g.number, idHash(id), id, payload)
+			}
+		}
+	}
+	if outcome == gather.Unknown && g.behind {
+		outcome = gather.Late
 	}
 	switch outcome {
 	case gather.Pass:

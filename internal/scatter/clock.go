@@ -101,6 +101,8 @@ func (s *session) checkLegs(now time.Duration) {
 			g.askAgain(now)
 		case g.stage == asking && now >= g.until:
 			g.late(now)
+		case g.behind:
+			s.lose(g, "behind", "the instance is too far behind with its answers")
 		case g.stage >= standing:
 			s.checkLeg(g, now)
 		}
@@ -169,6 +171,8 @@ func (s *session) nextDeadline(now time.Duration) time.Duration {
 	}
 	for _, g := range s.legs {
 		switch {
+		case g.behind:
+			next = sooner(next, now)
 		case g.stage < standing:
 			next = sooner(next, g.until)
 			continue

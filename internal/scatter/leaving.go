@@ -144,6 +144,9 @@ func (s *session) violated(err error) {
 	if errors.As(err, &v) {
 		w.code, w.reason = v.Code, v.What
 	}
+	if w.code == ws.CodeTooBig {
+		w.side = "proxy" // it is our limit
+	}
 	s.client.deaf = true
 	s.client.frameAt = 0
 	if s.phase == open || s.phase == parting {

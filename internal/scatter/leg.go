@@ -41,6 +41,7 @@ type leg struct {
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
 	counted bool          // in the instance's sessions
+	behind  bool          // it owes too much that comes too late: it is to be lost
 	wrote   bool          // a message of the client's went to it
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 	timer   loop.Timer    // of one that was let go

@@ -48,7 +48,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	queue := g.queue
 	g.queue, g.queued = nil, 0
 	s.forget(g)
-	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor, g.messages == 0})
+	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor, g.messages == 0, !stood})
 	if s.phase >= lost {
 		return
 	}
@@ -56,7 +56,7 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
-	if stood && name != "moved" && g.wrote && s.route.id.Zero() && s.phase == open {
+	if stood && g.wrote && s.route.id.Zero() && s.phase == open {
 		s.giveUp(reason) // nobody knows what it owes, or what the client still needs of it
 	} else {
 		s.rule(s.book.Lost(g.number), queue, reason)

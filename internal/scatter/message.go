@@ -12,9 +12,10 @@ import (
 )
 
 var (
-	errLegs    = errors.New("as many instances are asked as may be at a time")
-	errBehind  = errors.New("what came before it waits to be sent again")
-	errInflate = &ws.Violation{Section: "RFC 7692 7.2.2", Code: ws.CodeTooBig, What: "message that inflates to too much"}
+	errLegs      = errors.New("as many instances are asked as may be at a time")
+	errUnreached = errors.New("no instance could be reached a moment ago")
+	errBehind    = errors.New("what came before it waits to be sent again")
+	errInflate   = &ws.Violation{Section: "RFC 7692 7.2.2", Code: ws.CodeTooBig, What: "message that inflates to too much"}
 )
 
 // What a compressed message may become: so many times its size, where that is
@@ -27,6 +28,9 @@ const (
 // said takes a whole message of the client's.
 func (s *session) said(op ws.Opcode, deflated bool, frame, payload []byte) error {
 	if s.phase >= lost {
+		if !s.client.gotClose {
+			s.route.Observe.Scattered(s.route.Name, eventUnserved)
+		}
 		return nil
 	}
 	s.active = s.now()

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"text/template"
 	"time"
@@ -64,6 +63,7 @@ const (
 	eventResent    = "resent"          // sent again, because its instance was lost
 	eventHedged    = "hedged"          // sent to a second instance
 	eventLate      = "late"            // an answer dropped: the client had one
+	eventUnserved  = "unserved"        // a client's message dropped: it is being told that its session ends
 	eventDropped   = "unsolicited"     // dropped: it answers nothing, or the instance is not home
 	eventRuleError = "rule_error"      // a rule could not be held against a message
 	eventUnread    = "answer_unread"   // an instance's text that is not JSON where answers are paired
@@ -128,7 +128,7 @@ func NewRoute(cfg Config) (*Route, error) {
 }
 
 // readsContent tells whether a rule may read what a message says.
-func readsContent(rl config.Rule) bool { return strings.Contains(rl.When.Text(), "msg") }
+func readsContent(rl config.Rule) bool { return rl.When.Reads() }
 
 func path(s string) (content.Path, error) {
 	if s == "" {

@@ -102,6 +102,13 @@ func (s *session) Resolved(number uint32) {
 	}
 }
 
+// Behind implements gather.Owner.
+func (s *session) Behind(number uint32) {
+	if g := s.leg(number); g != nil {
+		g.behind = true
+	}
+}
+
 // sendToAll has a message go to every instance of its pool that is up. Whom it
 // can't go to is missing in what is collected.
 func (s *session) sendToAll(m *mail, e *gather.Entry) {
@@ -114,6 +121,8 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 		switch {
 		case !r.here[k]:
 			g, err = nil, upstream.ErrNone
+		case g == nil && s.justFailed(inst):
+			err = errUnreached
 		case g == nil:
 			g, err = s.openLeg(m.to.Balancer, inst)
 		}
@@ -137,6 +146,16 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 	default:
 		s.nowhere(e, why)
 	}
+}
+
+// failedFor is how long an instance that could not be reached is not dialled again
+// for a message that goes to all.
+const failedFor = 250 * time.Millisecond
+
+// justFailed tells whether a leg to the instance came to nothing within failedFor.
+func (s *session) justFailed(inst *upstream.Instance) bool {
+	now := s.now()
+	return slices.ContainsFunc(s.shunned, func(x shunned) bool { return x.inst == inst && x.vain && now < x.until-shunFor+failedFor })
 }
 
 // hedge sends a second copy of a message to another instance, if there is one.

@@ -79,6 +79,7 @@ type shunned struct {
 	inst  *upstream.Instance
 	until time.Duration
 	mute  bool // the leg had said nothing
+	vain  bool // it never stood
 }
 
 // shunFor is how long.

@@ -8,7 +8,7 @@ import (
 // The budgets of a session with one leg that stands, and of each leg more, in
 // bytes; what is lent by the loop while messages are under way apart.
 const (
-	sessionBudget = 816
+	sessionBudget = 832
 	legBudget     = 480
 )
 

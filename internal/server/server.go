@@ -230,7 +230,9 @@ func (s *Server) prepare(r *http.Request, rt *Route, p peer, offer *handshake.Of
 			Route: rt.scatter, ID: id, Addr: p.client, Files: rt.files, Offer: offer, Target: rt.target(r), Host: r.Host, Header: h,
 		}
 		if rt.scatter.Ruled() {
-			q.Asked = &rule.Request{Path: r.URL.Path, Query: r.URL.Query(), Headers: r.Header, Client: p.name()}
+			fields := r.Header.Clone()
+			fields.Set("Host", r.Host) // net/http takes it out
+			q.Asked = &rule.Request{Path: r.URL.Path, Query: r.URL.Query(), Headers: fields, Client: p.name()}
 		}
 		return func(t loop.Taken) {
 			q.Client = t

@@ -51,8 +51,9 @@ func (c *Choice) Take(i *Instance) error {
 }
 
 // Each gives the instances of the pool, in its order, to be asked all: here tells
-// which of them are up. Those that are drained are left out. What it is given is
-// room for that.
+// which of them are up, those that are ejected too: whoever asks all wants to hear
+// of each as soon as it is there. Those that are drained are left out. What it is
+// given is room for that.
 func (b *Balancer) Each(is []*Instance, here []bool) ([]*Instance, []bool) {
 	is, here = is[:0], here[:0]
 	b.mu.Lock()
@@ -62,12 +63,7 @@ func (b *Balancer) Each(is []*Instance, here []bool) ([]*Instance, []bool) {
 			continue
 		}
 		is = append(is, m.Instance)
-		here = append(here, m.Up() && !b.pool.ejected(m))
-	}
-	if !slices.Contains(here, true) { // those that are ejected are better than none
-		for k, i := range is {
-			here[k] = i.Up()
-		}
+		here = append(here, m.Up())
 	}
 	return is, here
 }
