@@ -12,7 +12,7 @@ SKIPPED := $(TOOLS)/skipped
 LINT    := $(TOOLS)/golangci-lint
 REPORT  := $(TOOLS)/report
 
-FUZZTIME ?= 5s
+FUZZTIME ?= 2s
 ARGS     ?=
 
 # go test, told by tools/report: failures in full, skips with their reasons. Not
@@ -71,7 +71,7 @@ portable: $(REPORT) ## tests on the transport that works everywhere
 # On a busy machine Go ends a run that found nothing with "context deadline
 # exceeded" now and then (go.dev/issue/75804): such a run is made again, twice at
 # the most.
-fuzz: ## every fuzz target for FUZZTIME (5s)
+fuzz: ## every fuzz target for FUZZTIME (2s)
 	@cache=$$(go env GOCACHE)/fuzz; \
 	out=$$PWD/$(TOOLS)/fuzz.log; \
 	late() { grep -q '^    context deadline exceeded$$' $$out && ! grep -qE 'Failing input|panic:' $$out; }; \

@@ -115,7 +115,7 @@ func (s *session) EOF(*loop.Conn) {
 	case s.phase == closing:
 		s.hangUp()
 	case s.phase == parting: // what is awaited ends it
-	case (s.phase == lost || s.settled()) && !waits:
+	case s.phase == lost && !waits:
 		s.blame(lastWord{reason: "the client hung up", side: "client"})
 		s.finish()
 	default: // it may still read what it has asked for, or was answered

@@ -12,16 +12,22 @@ import (
 
 // wantCheap wants f to have cost no more than so many bytes of memory, all that
 // was allocated meanwhile: the test's own share is small beside it.
+//
+// With the race detector it is not judged: every buffer is another one there.
 func wantCheap(t *testing.T, sentence string, most uint64, f func()) {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
-	if cost := after.TotalAlloc - before.TotalAlloc; cost > most {
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > most && !raced {
 		t.Errorf("%s: at most %d KiB, took %d KiB", sentence, most>>10, cost>>10)
 	}
 }
+
+// raced tells that the race detector is there. Large documents and floods are
+// dear with it: they are smaller, or only in the other builds.
+var raced = false
 
 // hostileOf tells which end of a session is hostile.
 func hostileOf(r role, client, leg *testkit.Peer) (hostile, other *testkit.Peer) {

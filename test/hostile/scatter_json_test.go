@@ -84,11 +84,18 @@ func TestDocumentsOfClients(t *testing.T) {
 		for _, onInvalid := range []string{"default", "error", "close"} {
 			s := perform(t, tr, 2, reading(onInvalid, "drop"), echo)
 			for _, d := range documents() {
+				if raced && len(d.text) > raceDocument {
+					continue
+				}
 				t.Run(onInvalid+" "+d.name, func(t *testing.T) { s.wantDocument(t, &d, onInvalid) })
 			}
 		}
 	})
 }
+
+// raceDocument is the largest document that is tried with the race detector, in
+// bytes.
+const raceDocument = 200 << 10
 
 // most is what a document may cost, most of it in the test: a peer that reads a
 // megabyte copies it sixteen times.

@@ -3,7 +3,6 @@ package load_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -200,7 +199,7 @@ func (c *crowd) session(ctx context.Context, seed uint64) error {
 	defer conn.Close() // ends a write that waits
 	defer close(over)
 	for want := newScript(seed); ; {
-		_, p, err := conn.ReadMessage()
+		p, err := readWhole(conn)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -215,6 +214,20 @@ func (c *crowd) session(ctx context.Context, seed uint64) error {
 	}
 }
 
+// readWhole reads a message. One that is cut off inside a frame is
+// io.ErrUnexpectedEOF, which the library does not tell from an end between two.
+func readWhole(conn *websocket.Conn) ([]byte, error) {
+	_, r, err := conn.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	p, err := io.ReadAll(r)
+	if websocket.IsCloseError(err, websocket.CloseAbnormalClosure) {
+		err = io.ErrUnexpectedEOF
+	}
+	return p, err
+}
+
 // ended judges how a session of s has ended that began when s had been emptied
 // so often.
 func (c *crowd) ended(s *echoer, emptied int64, err error) error {
@@ -222,7 +235,7 @@ func (c *crowd) ended(s *echoer, emptied int64, err error) error {
 	case s.removed.Load() == emptied:
 		return fmt.Errorf("closed on an instance that was not taken out: %w", err)
 	case websocket.IsCloseError(err, websocket.CloseServiceRestart):
-	case websocket.IsUnexpectedCloseError(err) && !errors.Is(err, io.ErrUnexpectedEOF):
+	case websocket.IsUnexpectedCloseError(err):
 		return fmt.Errorf("want 1012: %w", err)
 	default:
 		c.torn.Add(1)
