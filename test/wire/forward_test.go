@@ -133,11 +133,11 @@ func TestOrdinaryHTTP(t *testing.T) {
 		if head.Line != "POST /poll?a=%2F HTTP/1.1" || head.Get("Sluice-Session") != "" || head.Get("X-Forwarded-For") != "127.0.0.1" {
 			t.Errorf("it is passed on: got %q", head.Raw)
 		}
+		leg.WantBytes("with its body", "2\r\nhi\r\n0\r\n\r\n") // an answer before that would end it
 		leg.SendString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		if _, body := client.WantAnswer("and answered", 200); body != "ok" {
 			t.Errorf("want ok, got %q", body)
 		}
-		leg.WantBytes("with its body", "2\r\nhi\r\n0\r\n\r\n")
 		leg.WantEOF("an idle connection is let go, before the instance does so under a request")
 		client.SendString(good + "\r\n")
 		ws := b.in.Accept(t, "the handshake has a connection of its own")
