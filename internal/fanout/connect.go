@@ -3,8 +3,6 @@ package fanout
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -21,7 +19,7 @@ var (
 	errEnded    = errors.New("the source hung up without a close")
 	errUnlisted = errors.New("the configuration names it no more")
 	errPanic    = errors.New("internal error")
-	errLate     = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+	errLate     = upstream.ErrAnswerTimeout
 	errNoPong   = errors.New("no answer to a ping")
 	errNoRead   = errors.New("the source does not read")
 	errSlow     = errors.New("a frame came too slowly")

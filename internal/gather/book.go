@@ -436,10 +436,13 @@ func (b *Book) Next() time.Duration {
 	return next
 }
 
-// Entries gives the unanswered ones, in the order of their asking.
-func (b *Book) Entries() (all []*Entry) {
+// Orphans gives the entries that nobody who was asked will answer, in the order of
+// their asking. As a rule there are none.
+func (b *Book) Orphans() (orphans []*Entry) {
 	for e := b.waiting.first; e != nil; e = e.next {
-		all = append(all, e)
+		if e.Orphaned() {
+			orphans = append(orphans, e)
+		}
 	}
-	return all
+	return orphans
 }

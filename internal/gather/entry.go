@@ -80,13 +80,12 @@ func (e *Entry) Awaits(leg uint32) bool { return e.awaits(leg) != nil }
 // Over tells whether the client gets nothing more of it.
 func (e *Entry) Over() bool { return e.over }
 
-// Asked tells how many legs were asked in all, and gives the name of the
-// instance that was asked last.
-func (e *Entry) Asked() (n int, last string) {
-	if n = len(e.asks); n > 0 {
-		last = e.asks[n-1].name
+// Last names the instance that was asked last; "" where none was.
+func (e *Entry) Last() string {
+	if n := len(e.asks); n > 0 {
+		return e.asks[n-1].name
 	}
-	return n, last
+	return ""
 }
 
 // Asks tells whether a leg was asked.

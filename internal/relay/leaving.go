@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -103,7 +104,7 @@ func (s *session) schedule(w *Leaving) {
 		s.scheduleMove(w, at)
 		return
 	case s.phase == opening && w.Instance != nil:
-		s.legFailed(errInstanceGone)
+		s.legFailed(upstream.ErrGone)
 	case s.phase == opening:
 		s.refuse(503, "going_away", w.Reason)
 	case s.phase == resuming && w.Instance != nil:

@@ -284,6 +284,6 @@ func (s *session) changeOver() {
 // bereft is a move whose other leg's instance goes, too.
 func (s *session) bereft(i *upstream.Instance) {
 	if i != nil && s.kept != nil && s.kept.relief != nil && s.kept.relief.inst == i {
-		s.reliefFailed(errInstanceGone)
+		s.reliefFailed(upstream.ErrGone)
 	}
 }

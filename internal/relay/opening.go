@@ -2,8 +2,6 @@ package relay
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"strconv"
 	"time"
 
@@ -13,13 +11,6 @@ import (
 )
 
 const maxTries = 3 // instances asked for one client
-
-var errInstanceGone = errors.New("the instance went down or was removed")
-
-var (
-	errDialTimeout   = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
-	errAnswerTimeout = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
-)
 
 // beginning is what a session needs until the client is answered.
 type beginning struct {
@@ -70,12 +61,12 @@ func (s *session) openingDue(now time.Duration) {
 	case b.queued:
 		s.refuse(503, "busy", upstream.ErrBusy.Error())
 	case s.leg.conn.Connecting():
-		s.legFailed(errDialTimeout)
+		s.legFailed(upstream.ErrDialTimeout)
 	case now < b.answer:
 		s.until = b.answer
 	default:
 		s.leg.conn.Abort()
-		s.inst.Unreachable(errAnswerTimeout)
+		s.inst.Unreachable(upstream.ErrAnswerTimeout)
 		s.refuse(504, "timeout", "the instance did not answer in time")
 	}
 }
@@ -100,7 +91,7 @@ func (s *session) legFailed(err error) {
 		s.badGateway(err, 0)
 		return
 	}
-	if err != errInstanceGone {
+	if err != upstream.ErrGone {
 		s.inst.Unreachable(err)
 	}
 	reason := upstream.Reason(err)

@@ -158,7 +158,7 @@ func (s *session) reliefFailed(err error) {
 	r := k.relief
 	k.pick.Settled()
 	r.leg.conn.Abort()
-	if r.stage == asking && !errors.Is(err, errRefused) && err != errMismatch && err != errInstanceGone {
+	if r.stage == asking && !errors.Is(err, errRefused) && err != errMismatch && err != upstream.ErrGone {
 		r.inst.Unreachable(err)
 		s.route.Observe.DialError(upstream.Reason(err))
 	}
@@ -189,7 +189,7 @@ func (s *session) reliefClock(now time.Duration) {
 		r.until = 0
 		s.dialRelief()
 	case due && r.stage == asking && (r.leg.conn.Connecting() || now >= r.answer):
-		s.reliefFailed(errDialTimeout)
+		s.reliefFailed(upstream.ErrDialTimeout)
 	case due && r.stage == asking:
 		r.until = r.answer
 	case due && r.stage == replaying:

@@ -135,7 +135,7 @@ func (s *session) unanswered(e *gather.Entry, event, reason string) {
 	}
 	s.route.Observe.Scattered(s.route.Name, event)
 	raw := append([]byte(nil), e.Raw...)
-	_, instance := e.Asked()
+	instance := e.Last()
 	s.book.Settle(e)
 	s.tell(raw, reason, instance)
 }

@@ -3,6 +3,7 @@ package scatter
 import (
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/upstream"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -114,14 +115,14 @@ func (g *leg) late(now time.Duration) {
 	s := g.session
 	switch {
 	case g.conn.Connecting():
-		g.failed(errDialTimeout)
+		g.failed(upstream.ErrDialTimeout)
 	case now < g.answer:
 		g.until = g.answer
 	case s.phase == opening:
-		g.inst.Unreachable(errAnswerTimeout)
+		g.inst.Unreachable(upstream.ErrAnswerTimeout)
 		s.refuse(504, "timeout", "the instance did not answer in time")
 	default:
-		g.failed(errAnswerTimeout)
+		g.failed(upstream.ErrAnswerTimeout)
 	}
 }
 

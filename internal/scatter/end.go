@@ -40,9 +40,9 @@ type end struct {
 
 // reader takes what an end says.
 type reader interface {
-	// begins judges a message by its first frame's header, before anything
-	// of it is taken; size is of that frame.
-	begins(size uint64) verdict
+	// begins judges whether a message may come now, before anything of it is
+	// taken.
+	begins() verdict
 	// said takes a whole message. frame is it as it came, nil where it came in
 	// parts or compressed. Both are valid during the call alone.
 	said(op ws.Opcode, deflated bool, frame, payload []byte) error
@@ -119,7 +119,7 @@ func (e *end) read(r reader, room *room, most int64, p []byte) (taken int) {
 func (e *end) start(r reader, most int64) verdict {
 	h := &e.in.Header
 	if h.Opcode != ws.Continuation {
-		if v := r.begins(h.Length); v != pass {
+		if v := r.begins(); v != pass {
 			return v
 		}
 		e.op, e.deflated = h.Opcode, h.RSV == ws.RSV1

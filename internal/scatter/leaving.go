@@ -178,7 +178,7 @@ func (s *session) leaveLeg(g *leg, spread time.Duration) {
 	switch {
 	case g.session != s || g.stage == leaving:
 	case g.stage < standing:
-		g.failed(errGone)
+		g.failed(upstream.ErrGone)
 	default:
 		g.stage = leaving
 		g.answer = s.now() + s.someOf(spread)
@@ -188,8 +188,7 @@ func (s *session) leaveLeg(g *leg, spread time.Duration) {
 
 // left ends a leg that is to be left, if it is time.
 func (s *session) left(g *leg, now time.Duration) {
-	owes := len(g.queue) > 0 || g.in.InMessage() || g.owes > 0 && s.book.Owes(g.number)
-	if now >= g.until || now >= g.answer && !owes {
+	if now >= g.until || now >= g.answer && s.idle(g) {
 		g.close(ws.CodeGoingAway, "")
 		s.lose(g, "moved", "the instance was left")
 	}

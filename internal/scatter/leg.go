@@ -147,7 +147,7 @@ func (s *session) makeRoom() bool {
 	return true
 }
 
-// idle tells whether nobody waits for anything of a leg.
+// idle tells whether nobody waits for anything of a leg that stands.
 func (s *session) idle(g *leg) bool {
 	return g.stage >= standing && len(g.queue) == 0 && !g.in.InMessage() && (g.owes == 0 || !s.book.Owes(g.number))
 }
@@ -338,7 +338,7 @@ func (g *leg) Expire(time.Duration) time.Duration {
 func (g *leg) Panicked() { g.conn.Abort() }
 
 // begins lets a message in while the client takes what it is sent.
-func (g *leg) begins(uint64) verdict {
+func (g *leg) begins() verdict {
 	if g.session.client.conn.Full() {
 		return wait
 	}

@@ -25,7 +25,7 @@ func (g *leg) failed(err error) {
 		}
 		return
 	}
-	if !errors.Is(err, errRefused) && err != errMismatch && err != errGone {
+	if !errors.Is(err, errRefused) && err != errMismatch && err != upstream.ErrGone {
 		g.inst.Unreachable(err)
 		reason := upstream.Reason(err)
 		s.route.Observe.DialError(reason)

@@ -2,8 +2,6 @@ package scatter
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"strconv"
 	"time"
 
@@ -13,12 +11,6 @@ import (
 )
 
 const maxTries = 3 // instances asked for one client, and for one message
-
-var (
-	errDialTimeout   = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
-	errAnswerTimeout = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
-	errGone          = errors.New("the instance went down or was removed")
-)
 
 // beginning is what a session needs until the client is answered.
 type beginning struct {

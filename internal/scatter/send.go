@@ -249,8 +249,8 @@ func (s *session) tryAgain(now time.Duration) {
 // they came.
 func (s *session) sendAgain() {
 	s.room().stuck = s.room().stuck[:0]
-	for _, e := range s.book.Entries() {
-		if e.Orphaned() && !s.again(e, e.Message) {
+	for _, e := range s.book.Orphans() {
+		if !s.again(e, e.Message) {
 			s.retry = sooner(s.retry, s.now()+tryEvery)
 		}
 	}

@@ -161,7 +161,7 @@ func (s *session) Drained(*loop.Conn) {
 
 // begins judges whether the client's next message is taken now. Once the client is
 // to be told the end, its messages are passed over: its close is behind them.
-func (s *session) begins(uint64) verdict {
+func (s *session) begins() verdict {
 	switch {
 	case s.phase >= lost:
 		return pass
@@ -178,7 +178,7 @@ func (s *session) begins(uint64) verdict {
 		return pass
 	case limits.MessageOver == "close":
 		s.leave(lastWord{reason: "too many messages", side: "proxy", code: ws.CodePolicy})
-		return s.begins(0)
+		return s.begins()
 	}
 	s.throttled = at
 	return wait

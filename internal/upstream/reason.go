@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -25,8 +26,16 @@ const (
 	ReasonOther          = "other"
 )
 
-// ErrHungUp is the end of a connection before its answer was whole.
-var ErrHungUp = errors.New("hung up before its answer was whole")
+// Why an instance was not reached, where that is not an error of the system's.
+var (
+	// ErrHungUp is the end of a connection before its answer was whole.
+	ErrHungUp        = errors.New("hung up before its answer was whole")
+	ErrDialTimeout   = fmt.Errorf("no connection in time: %w", os.ErrDeadlineExceeded)
+	ErrAnswerTimeout = fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+	// ErrGone is an instance that is not to be asked any more; it says nothing
+	// of its health.
+	ErrGone = errors.New("the instance went down or was removed")
+)
 
 // Reason names err.
 func Reason(err error) string {
