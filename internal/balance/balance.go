@@ -25,7 +25,7 @@ type Policy interface {
 func New(name string) Policy {
 	switch name {
 	case "round_robin":
-		return &roundRobin{credit: map[uint64]int{}}
+		return &roundRobin{owed: map[uint64]int64{}}
 	case "random":
 		return &random{}
 	case "least_sessions":
@@ -38,47 +38,56 @@ func New(name string) Policy {
 	return nil
 }
 
-// roundRobin takes turns, smoothly by weight: each turn every candidate gains
-// its weight, the richest is taken and pays the sum. One that is too new for a
-// turn gains nothing by it, so that it has nothing to catch up with later.
+// roundRobin takes turns, smoothly by weight: each turn is owed to the
+// candidates of that turn by their shares of it, and the one that is owed most
+// has it. One that is too new for a turn is owed nothing of it, so that it has
+// nothing to catch up with later. What is owed are turns and not weights: a
+// turn weighs the same whoever is in it, or a small one, which waits long and
+// mostly has its turn when a large one is out, would have more than its share.
 type roundRobin struct {
-	credit map[uint64]int
+	owed map[uint64]int64 // of turns, in parts of one; under 0: had in advance
 	newcomers
 }
 
+// turn is how many parts a turn has. They are whole numbers, so that equals are
+// owed the same to the last and go by their order.
+const turn = 1 << 32
+
 func (p *roundRobin) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 	p.roll(cs, r)
-	best, sum := -1, 0
+	sum := p.weight(cs)
+	best, parts := -1, int64(0)
 	for i := range cs {
 		c := &cs[i]
 		if p.held[i] {
 			continue
 		}
-		p.credit[c.ID] += c.Weight
-		sum += c.Weight
-		if best < 0 || p.credit[c.ID] > p.credit[cs[best].ID] {
+		part := turn * int64(c.Weight) / sum
+		p.owed[c.ID] += part
+		parts += part
+		if best < 0 || p.owed[c.ID] > p.owed[cs[best].ID] {
 			best = i
 		}
 	}
 	if best >= 0 {
-		p.credit[cs[best].ID] -= sum
+		p.owed[cs[best].ID] -= parts
 	}
 	p.forget(cs)
 	return best
 }
 
-// forget drops the credit of instances that are no more.
+// forget drops what is owed to instances that are no more.
 func (p *roundRobin) forget(cs []Candidate) {
-	if len(p.credit) <= len(cs) {
+	if len(p.owed) <= len(cs) {
 		return
 	}
 	have := make(map[uint64]bool, len(cs))
 	for i := range cs {
 		have[cs[i].ID] = true
 	}
-	for id := range p.credit {
+	for id := range p.owed {
 		if !have[id] {
-			delete(p.credit, id)
+			delete(p.owed, id)
 		}
 	}
 }
@@ -88,21 +97,16 @@ type random struct{ newcomers }
 
 func (p *random) Pick(cs []Candidate, _ uint64, r *rand.Rand) int {
 	p.roll(cs, r)
-	sum := 0
-	for i := range cs {
-		if !p.held[i] {
-			sum += cs[i].Weight
-		}
-	}
+	sum := p.weight(cs)
 	if sum == 0 {
 		return -1
 	}
-	n := r.IntN(sum)
+	n := r.Int64N(sum)
 	for i := range cs {
 		if p.held[i] {
 			continue
 		}
-		if n -= cs[i].Weight; n < 0 {
+		if n -= int64(cs[i].Weight); n < 0 {
 			return i
 		}
 	}

@@ -32,3 +32,13 @@ func (h *newcomers) roll(cs []Candidate, r *rand.Rand) (free int) {
 	}
 	return usable
 }
+
+// weight is the sum of those that are not held back.
+func (h *newcomers) weight(cs []Candidate) (sum int64) {
+	for i := range cs {
+		if !h.held[i] {
+			sum += int64(cs[i].Weight)
+		}
+	}
+	return sum
+}

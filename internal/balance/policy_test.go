@@ -406,6 +406,23 @@ func TestRampOfItsShare(t *testing.T) {
 	}
 }
 
+// TestRampBesideASmallOne: the share of a small one, which mostly has its turn
+// when the large one is held back, is no larger for that.
+func TestRampBesideASmallOne(t *testing.T) {
+	cs := even(3)
+	cs[0].Weight, cs[1].Weight, cs[2].Weight = 9, 5, 1
+	cs[0].Ramp = 0.5
+	const n = 100_000
+	for _, name := range []string{"round_robin", "random"} {
+		got := tally(balance.New(name), cs, n)
+		for i, want := range []float64{0.3, 0.7 * 5 / 6, 0.7 / 6} {
+			if !near(got[i], n, want) {
+				t.Errorf("%s: weight %d gets %d of %d, want a chance of %v", name, cs[i].Weight, got[i], n, want)
+			}
+		}
+	}
+}
+
 // TestRoundRobinDoesNotCatchUp: the turns that one has not had while it was new
 // are not made up for when it is trusted.
 func TestRoundRobinDoesNotCatchUp(t *testing.T) {
