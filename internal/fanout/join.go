@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	mrand "math/rand/v2"
 	"net/netip"
 	"os"
 	"sort"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/loop"
+	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // Transport is how a client wants its messages.
@@ -89,16 +89,16 @@ func (r *Route) stream(t target) (*Stream, *attempt, *handshake.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.removed.Load() {
-		return nil, nil, unavailable("the route was removed")
+		return nil, nil, upstream.Unavailable(503, "the route was removed")
 	}
 	if s := r.streams[t]; s != nil && s.acquire() {
 		return s, s.pending(), nil
 	}
 	switch {
 	case r.closed:
-		return nil, nil, unavailable("going away")
+		return nil, nil, upstream.Unavailable(503, "going away")
 	case len(r.streams) >= r.now.Load().Fanout.Streams && r.streams[t] == nil:
-		return nil, nil, unavailable("too many streams")
+		return nil, nil, upstream.Unavailable(503, "too many streams")
 	}
 	s := newStream(r.home, t)
 	s.refs.Store(1)
@@ -112,16 +112,6 @@ func (s *Stream) pending() *attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attempt
-}
-
-// comeAgain is the field that has clients come again in some seconds, not all
-// at once.
-func comeAgain() [][2]string {
-	return [][2]string{{"Retry-After", strconv.Itoa(1 + mrand.IntN(4))}}
-}
-
-func unavailable(what string) *handshake.Refusal {
-	return &handshake.Refusal{Status: 503, What: what, Header: comeAgain()}
 }
 
 type opening Stream
@@ -144,7 +134,7 @@ func (s *Stream) join(ctx context.Context, w *Want, a *attempt) (*Ticket, *hands
 	f := w.form()
 	g, err := s.read(ctx, f)
 	if err != nil {
-		return nil, unavailable("the stream is no more")
+		return nil, upstream.Unavailable(503, "the stream is no more")
 	}
 	p, refusal := s.place(w, g, f, from)
 	if refusal != nil {
@@ -178,7 +168,7 @@ func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusa
 	select {
 	case <-a.done:
 	case <-s.route().fanout.going:
-		return cursor{}, unavailable("going away")
+		return cursor{}, upstream.Unavailable(503, "going away")
 	case <-ctx.Done():
 		return cursor{}, unreached(os.ErrDeadlineExceeded)
 	}
@@ -189,11 +179,10 @@ func (s *Stream) awaitOpen(ctx context.Context, a *attempt) (from cursor, refusa
 }
 
 func unreached(err error) *handshake.Refusal {
-	r := &handshake.Refusal{Status: 502, What: "the source could not be reached", Header: comeAgain()}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		r.Status, r.What = 504, "the source was not reached in time"
+		return upstream.Unavailable(504, "the source was not reached in time")
 	}
-	return r
+	return upstream.Unavailable(502, "the source could not be reached")
 }
 
 // hurrying is a client that waits for a source that was not reached lately.

@@ -116,14 +116,8 @@ func (s *session) legFailed(err error) {
 
 // noInstance answers the client when there is nobody left to ask.
 func (s *session) noInstance(err error) {
-	switch {
-	case len(s.begun.tried) == 0:
-		s.refuse(503, "no_instance", err.Error())
-	case s.begun.timeout:
-		s.refuse(504, "unreachable", "no instance could be reached in time")
-	default:
-		s.refuse(502, "unreachable", "no instance could be reached")
-	}
+	status, result, what := upstream.Unreached(len(s.begun.tried), s.begun.timeout, err)
+	s.refuse(status, result, what)
 }
 
 // answered reads the instance's answer: interim ones are skipped, a 101 is
@@ -217,15 +211,11 @@ func (s *session) opened() {
 	}
 }
 
-// refuse answers the client with a status of ours. result names it in the
-// metrics.
+// refuse answers the client with a status of ours, 502 to 504. result names it
+// in the metrics.
 func (s *session) refuse(status int, result, what string) {
 	s.route.Complain.Warn("client refused", "route", s.route.Name, "client", s.addr.String(), "status", status, "why", what)
-	r := handshake.Refusal{Status: status, What: what}
-	if status >= 502 && status <= 504 {
-		r.Header = [][2]string{{"Retry-After", strconv.Itoa(1 + int(s.loop().Random()%4))}}
-	}
-	s.refuseWith(r.Append(nil), result)
+	s.refuseWith(upstream.Unavailable(status, what).Append(nil), result)
 }
 
 // refuseWith sends a whole HTTP answer and hangs up in good order.

@@ -83,14 +83,8 @@ func (s *session) homeFailed(g *leg, err error) {
 
 // noInstance answers the client when there is nobody left to ask.
 func (s *session) noInstance(err error) {
-	switch {
-	case len(s.begun.tried) == 0:
-		s.refuse(503, "no_instance", err.Error())
-	case s.begun.timeout:
-		s.refuse(504, "unreachable", "no instance could be reached in time")
-	default:
-		s.refuse(502, "unreachable", "no instance could be reached")
-	}
+	status, result, what := upstream.Unreached(len(s.begun.tried), s.begun.timeout, err)
+	s.refuse(status, result, what)
 }
 
 // badGateway refuses the client because the instance's answer is none.
@@ -147,15 +141,11 @@ func (s *session) refused(g *leg, p []byte, eof bool) (taken int) {
 	return len(p)
 }
 
-// refuse answers the client with a status of ours. result names it in the
-// metrics.
+// refuse answers the client with a status of ours, 502 to 504. result names it
+// in the metrics.
 func (s *session) refuse(status int, result, what string) {
 	s.route.Complain.Warn("client refused", "route", s.route.Name, "client", s.addr.String(), "status", status, "why", what)
-	r := handshake.Refusal{Status: status, What: what}
-	if status >= 502 && status <= 504 {
-		r.Header = [][2]string{{"Retry-After", strconv.Itoa(1 + int(s.loop().Random()%4))}}
-	}
-	s.refuseWith(r.Append(nil), result)
+	s.refuseWith(upstream.Unavailable(status, what).Append(nil), result)
 }
 
 // refuseWith sends a whole HTTP answer and hangs up in good order.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
+	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // admission counts sessions and keeps them under their caps.
@@ -31,7 +32,7 @@ func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 	if most := a.most.Load(); most > 0 && n > most || used > a.files {
 		a.sessions.Add(-1)
 		a.used.Add(-files)
-		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: comeAgain(3, 8)}
+		return &handshake.Refusal{Status: 503, What: "too many sessions", Header: upstream.ComeAgain(3, 8)}
 	}
 	if a.countIP && client.IsValid() {
 		most := int(a.mostPerIP.Load())
@@ -44,7 +45,7 @@ func (a *admission) admit(client netip.Addr, files int64) *handshake.Refusal {
 		if !ok {
 			a.sessions.Add(-1)
 			a.used.Add(-files)
-			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: comeAgain(3, 8)}
+			return &handshake.Refusal{Status: 429, What: "too many sessions from this address", Header: upstream.ComeAgain(3, 8)}
 		}
 	}
 	a.wg.Add(1)
@@ -74,7 +75,7 @@ func (s *Server) crowded() bool {
 // turnAway refuses a connection before its request is read.
 func (s *Server) turnAway(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(time.Millisecond)) // the socket's buffer is empty: it takes all or the peer is gone
-	_, _ = c.Write((&handshake.Refusal{Status: 503, What: "too many connections", Header: comeAgain(3, 8)}).Append(nil))
+	_, _ = c.Write((&handshake.Refusal{Status: 503, What: "too many connections", Header: upstream.ComeAgain(3, 8)}).Append(nil))
 	c.Close()
 	s.cfg.Observe.Handshake("", "crowded", 0)
 }

@@ -157,7 +157,7 @@ func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case upstream.Reason(err) == upstream.ReasonTimeout:
 		status = http.StatusGatewayTimeout
 	}
-	for _, field := range comeAgain(1, 4) {
+	for _, field := range upstream.ComeAgain(1, 4) {
 		w.Header().Set(field[0], field[1])
 	}
 	http.Error(w, http.StatusText(status), status)

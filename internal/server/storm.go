@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-proxy/sluice/internal/handshake"
 	"github.com/sluice-proxy/sluice/internal/limit"
+	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 const (
@@ -102,12 +103,6 @@ func retryAfter(wait time.Duration) [][2]string {
 	return [][2]string{{"Retry-After", strconv.Itoa(min(seconds, longestAway))}}
 }
 
-// comeAgain is the field that has a client come again in some seconds, where
-// nobody knows when there will be room.
-func comeAgain(least, most int) [][2]string {
-	return [][2]string{{"Retry-After", strconv.Itoa(least + rand.IntN(most-least+1))}}
-}
-
 func goingAway() *handshake.Refusal {
-	return &handshake.Refusal{Status: 503, What: "going away", Header: comeAgain(1, 4)}
+	return upstream.Unavailable(503, "going away")
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-proxy/sluice/internal/upstream"
 )
 
 // TestStormIsSpreadOut: of a thousand at once a second's worth gets in, one
@@ -46,7 +48,7 @@ func TestRetryAfterIsSpread(t *testing.T) {
 	for range 1000 {
 		seen[retryAfter(2500 * time.Millisecond)[0][1]]++
 		seen[retryAfter(20 * time.Second)[0][1]]++
-		seen["full "+comeAgain(3, 8)[0][1]]++
+		seen["full "+upstream.ComeAgain(3, 8)[0][1]]++
 	}
 	if len(seen) != 3+6 || seen["3"] < 300 || seen["4"] < 300 || seen["10"] != 1000 {
 		t.Errorf("2.5 s, 20 s, and 3 to 8 s are told as %v", seen)

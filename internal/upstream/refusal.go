@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 
@@ -12,6 +13,32 @@ import (
 )
 
 var errStatus = errors.New("answer with a status that does not exist")
+
+// Unreached is the answer for a client that no instance was found for, and what
+// metrics call it: so many were tried, the last in vain for lack of time or not, and
+// err is why no other is asked.
+func Unreached(tried int, timeout bool, err error) (status int, result, what string) {
+	switch {
+	case tried == 0:
+		return 503, "no_instance", err.Error()
+	case timeout:
+		return 504, "unreachable", "no instance could be reached in time"
+	}
+	return 502, "unreachable", "no instance could be reached"
+}
+
+// Unavailable is a refusal, 502 to 504, that is no fault of the client's: it is
+// told to come again in some seconds.
+func Unavailable(status int, what string) *handshake.Refusal {
+	return &handshake.Refusal{Status: status, What: what, Header: ComeAgain(1, 4)}
+}
+
+// ComeAgain is the field that has a client come again in some seconds, where
+// nobody knows when there will be room: least to most, by chance, so that clients
+// who were told at the same time don't come together.
+func ComeAgain(least, most int) [][2]string {
+	return [][2]string{{"Retry-After", strconv.Itoa(least + rand.IntN(most-least+1))}}
+}
 
 // maxRefusal is how much of a refusal's body is passed on, in bytes.
 const maxRefusal = 64 << 10
