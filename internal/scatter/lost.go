@@ -91,9 +91,42 @@ func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 		case it.entry == nil:
 			s.reroute(it)
 		case it.entry.Seq == it.seq && it.entry.Orphaned():
-			s.orphan(it.entry, it.frame, reason)
+			if !s.spared(it) {
+				s.orphan(it.entry, it.frame, reason)
+			}
 		}
 	}
+}
+
+// spared has a message that may be sent again, and that no instance had this time,
+// wait for one that can be reached: it is no try. False says that one may be asked
+// at once.
+func (s *session) spared(it *item) bool {
+	e := it.entry
+	if s.phase >= lost || !s.waits(e) {
+		return false
+	}
+	e.Tries = max(it.tries-1, 0)
+	if s.vain < maxTries {
+		return false
+	}
+	s.retry = sooner(s.retry, s.now()+failedFor)
+	if e.Keyed {
+		r := s.room()
+		r.stuck = append(r.stuck, e.Key)
+	}
+	return true
+}
+
+// waits tells whether a message waits, until its time is up, for an instance to be
+// sent to.
+func (s *session) waits(e *gather.Entry) bool {
+	return e != nil && s.resends() && len(e.Message) > 0
+}
+
+// resends tells whether messages are sent again, or wait for that.
+func (s *session) resends() bool {
+	return s.route.Scatter.OnLost.Policy == "resend" && s.route.book.Timeout > 0 && s.route.book.Policy != gather.Collect
 }
 
 // orphan says what becomes of a message that nobody will answer.
@@ -104,7 +137,7 @@ func (s *session) orphan(e *gather.Entry, frame []byte, reason string) {
 	case s.route.book.Policy == gather.Collect:
 		s.collected(e)
 	case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
-	case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
+	case s.waits(e) && e.Tries < maxTries:
 		s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
 	case policy == "close":
 		s.giveUp(reason)
@@ -136,7 +169,7 @@ func (s *session) reroute(it *item) {
 func (s *session) nowhere(e *gather.Entry, err error) {
 	oc := &s.route.Scatter.OnLost
 	switch {
-	case e != nil && oc.Policy == "resend" && s.route.book.Timeout > 0 && len(e.Message) > 0:
+	case s.waits(e):
 		s.retry = sooner(s.retry, s.now()+tryEvery)
 	case e != nil && oc.Policy != "close":
 		s.unanswered(e, eventNowhere, err.Error())
