@@ -56,7 +56,7 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
-	if stood && g.wrote && s.route.id.Zero() && s.phase == open {
+	if stood && g.sent > 0 && s.route.id.Zero() && s.phase == open {
 		s.giveUp(reason) // nobody knows what it owes, or what the client still needs of it
 	} else {
 		s.rule(s.book.Lost(g.number), queue, reason)
