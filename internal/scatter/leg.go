@@ -41,6 +41,7 @@ type leg struct {
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
 	counted bool          // in the instance's sessions
+	denied  bool          // its instance is there, and refused the client
 	behind  bool          // it owes too much that comes too late: it is to be lost
 	sent    uint64        // messages of the client's that went to it
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
@@ -205,7 +206,7 @@ func (g *leg) answered(p []byte) (taken int, stands bool) {
 		return skip + s.refused(g, rest, false), false
 	case err == nil:
 		g.inst.Reached()
-		err = errRefused
+		err, g.denied = errRefused, status < 500
 		s.route.Complain.Warn("instance refuses a leg", "route", s.route.Name, "instance", g.inst.Name(), "status", strconv.Itoa(status))
 	}
 	if home {

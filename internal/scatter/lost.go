@@ -35,7 +35,11 @@ func (g *leg) failed(err error) {
 		s.homeFailed(g, err)
 		return
 	}
-	s.lose(g, "unreachable", "no instance could be reached")
+	reason := "no instance could be reached"
+	if errors.Is(err, errRefused) {
+		reason = err.Error()
+	}
+	s.lose(g, "unreachable", reason)
 }
 
 // lose takes a leg out of the session and rules what becomes of what it owes. name
@@ -59,7 +63,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	if stood && g.sent > 0 && s.route.id.Zero() && s.phase == open {
 		s.giveUp(reason) // nobody knows what it owes, or what the client still needs of it
 	} else {
-		s.rule(s.book.Lost(g.number), queue, reason)
+		s.rule(g, s.book.Lost(g.number), queue, reason)
 	}
 	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g.from)
@@ -79,7 +83,7 @@ func (s *session) lose(g *leg, name, reason string) {
 
 // rule says what becomes of messages that a lost leg has not answered, in the
 // order in which they came. queue is what was not sent to it yet.
-func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
+func (s *session) rule(g *leg, orphans []*gather.Entry, queue []item, reason string) {
 	s.room().stuck = s.room().stuck[:0]
 	for _, e := range orphans {
 		if !slices.ContainsFunc(queue, func(it item) bool { return it.entry == e && it.seq == e.Seq }) {
@@ -91,7 +95,7 @@ func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 		case it.entry == nil:
 			s.reroute(it)
 		case it.entry.Seq == it.seq && it.entry.Orphaned():
-			if !s.spared(it) {
+			if g.denied || !s.spared(it) {
 				s.orphan(it.entry, it.frame, reason)
 			}
 		}
