@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -62,6 +63,8 @@ func (f *Fanout) arbitrate(keys keys, sources []sourcePlace) {
 	policy := f.Arbitration
 	if policy != "merge" && keys.has("wrap") {
 		keys["wrap"].errorf("is for arbitration merge alone; this arbitration is %s", policy)
+	} else if f.Wrap != "" && !strings.Contains(f.Wrap, ".Message") {
+		keys["wrap"].errorf("leaves the messages out; write '{\"source\":{{json .Source}},\"data\":{{.Message}}}'")
 	}
 	if policy != "first" && keys.has("dedupe") {
 		keys["dedupe"].errorf("is for arbitration first alone; this arbitration is %s", policy)

@@ -41,8 +41,9 @@ type leg struct {
 	until   time.Duration // the stage's deadline; 0 for none
 	answer  time.Duration // asking: when the whole answer is due
 	counted bool          // in the instance's sessions
+	denied  bool          // its instance is there, and refused the client
 	behind  bool          // it owes too much that comes too late: it is to be lost
-	wrote   bool          // a message of the client's went to it
+	sent    uint64        // messages of the client's that went to it
 	ended   uint16        // the code it closed with of its own accord, 1006 for none; 0: it has not ended it
 	timer   loop.Timer    // of one that was let go
 }
@@ -136,7 +137,7 @@ func (s *session) makeRoom() bool {
 	}
 	var idle *leg
 	for _, g := range s.legs {
-		if s.idle(g) && (g != s.home || s.route.Scatter.MaxLegs == 1) && (idle == nil || g.used < idle.used) {
+		if s.idle(g) && s.quiet(g) && (g != s.home || s.route.Scatter.MaxLegs == 1) && (idle == nil || g.used < idle.used) {
 			idle = g
 		}
 	}
@@ -150,6 +151,14 @@ func (s *session) makeRoom() bool {
 // idle tells whether nobody waits for anything of a leg that stands.
 func (s *session) idle(g *leg) bool {
 	return g.stage >= standing && len(g.queue) == 0 && !g.in.InMessage() && (g.owes == 0 || !s.book.Owes(g.number))
+}
+
+// quiet tells whether nothing more is to be expected of a leg. Where answers aren't
+// paired with messages that is one which has said as much as it was told, or nothing
+// for as long as answers are awaited.
+func (s *session) quiet(g *leg) bool {
+	timeout := s.route.Scatter.Gather.Timeout
+	return !s.route.id.Zero() || g.messages >= g.sent || timeout > 0 && s.now() >= g.used+timeout
 }
 
 // Data takes what the instance says.
@@ -197,7 +206,7 @@ func (g *leg) answered(p []byte) (taken int, stands bool) {
 		return skip + s.refused(g, rest, false), false
 	case err == nil:
 		g.inst.Reached()
-		err = errRefused
+		err, g.denied = errRefused, status < 500
 		s.route.Complain.Warn("instance refuses a leg", "route", s.route.Name, "instance", g.inst.Name(), "status", strconv.Itoa(status))
 	}
 	if home {
@@ -266,7 +275,7 @@ func (g *leg) write(it *item) {
 		}
 		e.Out = true
 	}
-	g.wrote = true
+	g.sent++
 	g.conn.Write(it.frame)
 	s.route.Counters.Count(s.loop(), loop.ToUpstream, 1, uint64(len(it.frame)))
 	g.inst.Traffic(s.loop().Index, 1, uint64(len(it.frame)))

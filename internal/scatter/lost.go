@@ -35,7 +35,11 @@ func (g *leg) failed(err error) {
 		s.homeFailed(g, err)
 		return
 	}
-	s.lose(g, "unreachable", "no instance could be reached")
+	reason := "no instance could be reached"
+	if errors.Is(err, errRefused) {
+		reason = err.Error()
+	}
+	s.lose(g, "unreachable", reason)
 }
 
 // lose takes a leg out of the session and rules what becomes of what it owes. name
@@ -56,10 +60,10 @@ func (s *session) lose(g *leg, name, reason string) {
 		s.route.Complain.Warn("instance lost", "route", s.route.Name, "instance", g.inst.Name(), "why", reason)
 	}
 	result := "kept"
-	if stood && g.wrote && s.route.id.Zero() && s.phase == open {
+	if stood && g.sent > 0 && s.route.id.Zero() && s.phase == open {
 		s.giveUp(reason) // nobody knows what it owes, or what the client still needs of it
 	} else {
-		s.rule(s.book.Lost(g.number), queue, reason)
+		s.rule(g, s.book.Lost(g.number), queue, reason)
 	}
 	if s.phase == open && (stood || len(s.legs) == 0) {
 		s.reopen(g.from)
@@ -79,7 +83,7 @@ func (s *session) lose(g *leg, name, reason string) {
 
 // rule says what becomes of messages that a lost leg has not answered, in the
 // order in which they came. queue is what was not sent to it yet.
-func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
+func (s *session) rule(g *leg, orphans []*gather.Entry, queue []item, reason string) {
 	s.room().stuck = s.room().stuck[:0]
 	for _, e := range orphans {
 		if !slices.ContainsFunc(queue, func(it item) bool { return it.entry == e && it.seq == e.Seq }) {
@@ -91,9 +95,42 @@ func (s *session) rule(orphans []*gather.Entry, queue []item, reason string) {
 		case it.entry == nil:
 			s.reroute(it)
 		case it.entry.Seq == it.seq && it.entry.Orphaned():
-			s.orphan(it.entry, it.frame, reason)
+			if g.denied || !s.spared(it) {
+				s.orphan(it.entry, it.frame, reason)
+			}
 		}
 	}
+}
+
+// spared has a message that may be sent again, and that no instance had this time,
+// wait for one that can be reached: it is no try. False says that one may be asked
+// at once.
+func (s *session) spared(it *item) bool {
+	e := it.entry
+	if s.phase >= lost || !s.waits(e) {
+		return false
+	}
+	e.Tries = max(it.tries-1, 0)
+	if s.vain < maxTries {
+		return false
+	}
+	s.retry = sooner(s.retry, s.now()+failedFor)
+	if e.Keyed {
+		r := s.room()
+		r.stuck = append(r.stuck, e.Key)
+	}
+	return true
+}
+
+// waits tells whether a message waits, until its time is up, for an instance to be
+// sent to.
+func (s *session) waits(e *gather.Entry) bool {
+	return e != nil && s.resends() && len(e.Message) > 0
+}
+
+// resends tells whether messages are sent again, or wait for that.
+func (s *session) resends() bool {
+	return s.route.Scatter.OnLost.Policy == "resend" && s.route.book.Timeout > 0 && s.route.book.Policy != gather.Collect
 }
 
 // orphan says what becomes of a message that nobody will answer.
@@ -104,7 +141,7 @@ func (s *session) orphan(e *gather.Entry, frame []byte, reason string) {
 	case s.route.book.Policy == gather.Collect:
 		s.collected(e)
 	case (!e.Out || policy == "resend" || s.route.book.Hedge && s.book.Unhedged(e)) && s.again(e, frame):
-	case policy == "resend" && s.route.book.Timeout > 0 && e.Tries < maxTries && len(e.Message) > 0:
+	case s.waits(e) && e.Tries < maxTries:
 		s.retry = sooner(s.retry, s.now()+tryEvery) // until its time is up
 	case policy == "close":
 		s.giveUp(reason)
@@ -136,7 +173,7 @@ func (s *session) reroute(it *item) {
 func (s *session) nowhere(e *gather.Entry, err error) {
 	oc := &s.route.Scatter.OnLost
 	switch {
-	case e != nil && oc.Policy == "resend" && s.route.book.Timeout > 0 && len(e.Message) > 0:
+	case s.waits(e):
 		s.retry = sooner(s.retry, s.now()+tryEvery)
 	case e != nil && oc.Policy != "close":
 		s.unanswered(e, eventNowhere, err.Error())

@@ -93,8 +93,12 @@ func (s *session) forward(op ws.Opcode, frame, payload []byte) {
 
 // deliver sends a message of which it is known where it belongs.
 func (s *session) deliver(m *mail) {
-	if s.retry != 0 && s.parked == nil {
-		s.sendAgain() // older ones come first
+	if s.retry != 0 && s.parked == nil { // older ones come first
+		if len(s.legs) == 0 && s.vain >= maxTries && !m.to.all && s.resends() && s.identified(m) {
+			s.unsent(m, errBehind)
+			return
+		}
+		s.sendAgain()
 	}
 	var g *leg
 	if !m.to.all {
@@ -253,6 +257,14 @@ func (s *session) idOf(payload []byte) (id []byte, raw string, ok bool) {
 }
 
 func idHash(id []byte) uint64 { return balance.Hash(unsafe.String(unsafe.SliceData(id), len(id))) }
+
+// identified tells whether a message has an id.
+func (s *session) identified(m *mail) (ok bool) {
+	if m.valid && !s.route.id.Zero() {
+		_, _, ok = s.idOf(m.payload)
+	}
+	return ok
+}
 
 // enroll takes down a message that has an id; nil for any other.
 func (s *session) enroll(m *mail) *gather.Entry {

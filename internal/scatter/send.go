@@ -149,7 +149,7 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 }
 
 // failedFor is how long an instance that could not be reached is not dialled again
-// for a message that goes to all.
+// for a message that goes to all, or that has waited for one.
 const failedFor = 250 * time.Millisecond
 
 // justFailed tells whether a leg to the instance came to nothing within failedFor.

@@ -190,6 +190,24 @@ func TestScatterLegRefused(t *testing.T) {
 	})
 }
 
+// An instance that refuses the client for good is not waited for, and the client is
+// told that it was that.
+func TestScatterLegDenied(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		for _, policy := range []string{"error", "resend"} {
+			f, a := pooled(t, tr, testkit.Scatter{Scatter: byPool + ", gather: {id: id, timeout: 10m}, on_lost: " + policy}, "p1", "p2", "p3", "p4")
+			client, home := f.Enter(t, a)
+			f.Answer(func(int, *testkit.Head) string { return "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n" })
+			client.Send(keyed(1, 1))
+			client.Want(policy+": what can't be asked is told", testkit.Text(`{"id":1,"error":"the instance refuses the session"}`))
+			client.Send(keyed(2, 0))
+			f.Find(t, "others go on", func(h testkit.Heard) bool { return h.Frame == keyed(2, 0) })
+			home.Leg.Send(keyed(2, 0))
+			client.Want("and are answered", keyed(2, 0))
+		}
+	})
+}
+
 // A client whose home is drained before it has answered gets another one.
 func TestScatterHomeDrained(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {

@@ -92,6 +92,26 @@ func TestScatterMaxLegs(t *testing.T) {
 	})
 }
 
+// Without ids a leg makes room that has said as much as it was told: what is under
+// way is not cut off.
+func TestScatterMaxLegsWithoutIDs(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := pooled(t, tr, testkit.Scatter{Scatter: byPool + ", gather: {timeout: 10m}, max_legs: 2"}, "p1", "p2", "p3", "p4")
+		client, _ := f.Enter(t, a)
+		client.Send(keyed(1, 1), keyed(2, 1), keyed(3, 2))
+		one := f.Find(t, "a leg is made", func(h testkit.Heard) bool { return h.Frame == keyed(1, 1) }).Leg
+		f.Want(t, "and told twice", keyed(2, 1))
+		one.Send(keyed(1, 1), testkit.Ping("p"))
+		client.Want("one answer comes", keyed(1, 1))
+		f.Want(t, "while another is under way it stays", testkit.Pong("p"))
+		one.Send(keyed(2, 1))
+		client.Want("which comes, too", keyed(2, 1))
+		f.WantLeft(t, "then it makes room", one, 1000)
+		f.Find(t, "for the next", func(h testkit.Heard) bool { return h.Frame == keyed(3, 2) }).Leg.Send(keyed(3, 2))
+		client.Want("whose answer comes", keyed(3, 2))
+	})
+}
+
 // With one leg alone, home itself makes room.
 func TestScatterOneLeg(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
@@ -172,6 +173,30 @@ func TestScatterLostWithoutIDs(t *testing.T) {
 		client.Send(m)
 		f.Message(t, "an instance is told what the client needs").Leg.Reset()
 		client.WantClose("without it the client is to come again", 1012)
+	})
+}
+
+// What may be sent again waits, within its timeout, for an instance that starts: an
+// instance that did not have it is no try. It comes in its order.
+func TestScatterWaitsForAnInstance(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := scattering(t, tr, 1, testkit.Scatter{Scatter: "send: {hash: k}, gather: {id: id, timeout: 1m}, on_lost: resend"})
+		client, home := f.Enter(t, a)
+		client.Send(keyed(1, 0), keyed(2, 0))
+		f.Want(t, "an instance is asked", keyed(1, 0))
+		f.Want(t, "twice", keyed(2, 0))
+		var starting atomic.Int32
+		f.Answer(func(_ int, h *testkit.Head) string {
+			if starting.Add(1) <= 5 {
+				return "HTTP/1.1 503 Starting\r\nContent-Length: 0\r\n\r\n"
+			}
+			return testkit.Answer(h)
+		})
+		home.Leg.Reset()
+		f.Message(t, "it is asked again until it has started")
+		leg := f.Want(t, "for all that it owes", keyed(2, 0)).Leg
+		leg.Send(keyed(1, 0), keyed(2, 0))
+		client.Want("and answers", keyed(1, 0), keyed(2, 0))
 	})
 }
 
