@@ -324,6 +324,24 @@ func TestCloseBehindWhatThePeerHasRead(t *testing.T) {
 	})
 }
 
+// What is written right before the close comes, and then the end in good order.
+func TestCloseBehindWhatWasJustWritten(t *testing.T) {
+	transports(t, func(t *testing.T, g *Group) {
+		for range 100 {
+			here, there := pair(t)
+			s := &scripted{}
+			l := attach(t, g, there, nil, s)
+			on(l, func(*Loop) {
+				s.conn.Write([]byte("last"))
+				s.conn.Close()
+			})
+			if p, err := io.ReadAll(here); err != nil || string(p) != "last" {
+				t.Fatalf("the peer wants all of it and FIN, got %q, %v", p, err)
+			}
+		}
+	})
+}
+
 // A peer that reads nothing does not keep a connection from ending.
 func TestCloseOfAPeerThatDoesNotRead(t *testing.T) {
 	transports(t, func(t *testing.T, g *Group) {

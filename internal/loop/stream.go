@@ -16,9 +16,6 @@ const (
 	calm       = 16       // small reads until a reader's buffer shrinks
 )
 
-// past is a deadline that ends what is stuck.
-var past = time.Unix(1, 0)
-
 // stream carries a Conn on a net.Conn: a goroutine that reads when the loop
 // lets it, and one that writes what the loop hands it. Everything else is the
 // loop's.
@@ -259,15 +256,15 @@ func (s *stream) fit() {
 	}
 }
 
-// close ends the connection in good order, unless the writer is stuck in it: the
-// writer alone knows, what it has written may not have been posted yet.
+// close ends the connection in good order, behind what the writer has. The writer
+// has lastWords for that: what is stuck then is reset.
 func (s *stream) close() {
 	if s.conn == nil || s.ended {
 		s.abort()
 		return
 	}
 	if s.busy {
-		_ = s.conn.SetWriteDeadline(past)
+		_ = s.conn.SetWriteDeadline(time.Now().Add(lastWords))
 	}
 	s.orders <- order{close: true}
 	s.finish()
