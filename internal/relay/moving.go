@@ -78,8 +78,8 @@ func (s *session) planMove(p plan) {
 func (s *session) move(now time.Duration) {
 	k, p := s.kept, s.kept.plan
 	switch {
-	case p.target == s.inst, p.target == nil && k.pick.Stays(s.inst):
-		s.dropPlan() // the reason is gone
+	case p.target == s.inst, s.reprieved():
+		s.dropPlan()
 		return
 	case k.TooLong:
 		s.putOff(now)
@@ -90,12 +90,17 @@ func (s *session) move(now time.Duration) {
 	s.dialRelief()
 }
 
+// reprieved tells whether the reason for a move is gone: the instance that the
+// session was to leave is one to stay on again.
+func (s *session) reprieved() bool { return s.kept.plan.target == nil && s.kept.pick.Stays(s.inst) }
+
 // putOff tries a move again later. What has not moved by its deadline is closed.
 func (s *session) putOff(now time.Duration) {
 	p := s.kept.plan
+	stays := p == nil || p.target != nil || s.reprieved() // who rebalances chooses anew
 	s.dropRelief()
 	switch {
-	case p == nil || p.target != nil: // who rebalances chooses anew
+	case stays:
 	case p.by != 0 && now >= p.by:
 		s.tooLate(p)
 	default:
@@ -139,6 +144,11 @@ func (s *session) step(now time.Duration) {
 	k := s.kept
 	r, p := k.relief, k.plan
 	if r.lost || p == nil {
+		return
+	}
+	if r.stage < leaving && s.reprieved() {
+		s.dropRelief()
+		s.readClient()
 		return
 	}
 	forced := p.by != 0 && now >= p.by

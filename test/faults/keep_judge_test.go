@@ -189,6 +189,8 @@ func (v *keptTrial) may(why string) bool {
 		return v.client.acted || v.client.within || v.big
 	case strings.Contains(why, "no instance takes the session over: answered 403"):
 		return v.refused
+	case strings.Contains(why, "the session can't be moved"): // its moves came to grief until the deadline
+		return v.run.rules.moves
 	case strings.Contains(why, "in the middle of a message"):
 		return v.big
 	}

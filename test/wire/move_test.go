@@ -67,6 +67,28 @@ func TestAMoveThatIsForced(t *testing.T) {
 	})
 }
 
+// The move of a session whose instance is taken back is called off, however far it
+// is: nothing is forced, and nothing is closed.
+func TestAMoveThatIsCalledOff(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		p := keeping(t, tr, "state: none", testkit.Config{Balance: "move: {quiet: 1s, deadline: 2s}"})
+		client, old := p.open(t)
+		client.Send(testkit.Text("a reading"))
+		old.Want("it is sent", testkit.Text("a reading"))
+		pong := barrier(t, old)
+		p.drain(t)
+		leg, _ := p.next(t)
+		if _, err := p.Undrain(p.a.URL()); err != nil {
+			t.Fatal(err)
+		}
+		leg.WantClose("the other one is let go", 1001)
+		old.Send(pong, testkit.Text("noted"))
+		client.Want("the old one serves", testkit.Text("noted"))
+		client.Send(testkit.Text("another"))
+		old.Want("as before", testkit.Text("another"))
+	})
+}
+
 // A session that is made known by its opening is so before it moves; what the
 // other instance says meanwhile the old one says, too.
 func TestAMoveReplays(t *testing.T) {
