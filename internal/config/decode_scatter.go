@@ -142,6 +142,9 @@ func (s *Scatter) check(at place, in keys) {
 	if g.ID == "" && g.Policy != "interleave" {
 		policy.errorf("%s needs id beside it, the JSON path of what pairs an answer with its message; write id: id", g.Policy)
 	}
+	if g.ID == "" && g.Unsolicited == "drop" {
+		in["unsolicited"].errorf("drop needs id beside it: without an id it is not known what answers a message, and all would be dropped")
+	}
 	if g.HedgeAfter > 0 && g.Policy != "first" {
 		in["hedge_after"].errorf("is for policy first alone; this policy is %s", g.Policy)
 	} else if g.HedgeAfter > 0 && all {

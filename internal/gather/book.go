@@ -69,6 +69,13 @@ func (b *Book) Full() bool {
 	return b.waiting.n >= b.Rules.Messages || b.waiting.n > 0 && b.waiting.bytes >= b.Rules.Bytes
 }
 
+// Crowded tells whether a leg is not to be read for now: what is held of answers
+// that wait for others is enough, and none of those that the oldest message waits
+// for is the leg's.
+func (b *Book) Crowded(leg uint32) bool {
+	return b.Rules.Policy == Collect && b.waiting.n > 0 && b.waiting.bytes >= b.Rules.Bytes && !b.waiting.first.Awaits(leg)
+}
+
 // Waiting is how many messages are unanswered.
 func (b *Book) Waiting() int { return b.waiting.n }
 
@@ -225,11 +232,13 @@ func (b *Book) Answered(leg uint32, hash uint64, id, payload []byte) (Outcome, *
 	return Pass, nil
 }
 
-// collect holds an answer. What is held is bounded; the oldest message's answers
-// are held in any case, so that something gets whole.
+// collect holds an answer. What is held is bounded, but for one of each leg that
+// was under way (Crowded). The oldest message's answers are held in any case, so that
+// something gets whole; what a leg that owes one of those says about others
+// first is not held where there is too much.
 func (b *Book) collect(e *Entry, a *ask, payload []byte) (Outcome, *Entry) {
 	outcome := Held
-	if e == b.waiting.first || b.waiting.bytes+len(payload) <= b.Rules.Bytes {
+	if first := b.waiting.first; e == first || b.waiting.bytes < b.Rules.Bytes || !first.Awaits(a.leg) {
 		b.resolve(a, replied)
 		a.reply = append(a.reply, payload...)
 		b.waiting.bytes += len(payload)

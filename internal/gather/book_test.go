@@ -156,8 +156,9 @@ func TestCollectedNames(t *testing.T) {
 	}
 }
 
-// What is collected is bounded: what has no room is missing, but for the oldest
-// message's, which gets whole in any case.
+// What is collected is bounded: there is no more to be read then of who does not
+// owe the oldest message's, which gets whole in any case; what has no room is
+// missing.
 func TestCollectIsBounded(t *testing.T) {
 	d := newDesk(t, Rules{Policy: Collect, Bytes: 1000})
 	reply := strings.Repeat("1", 600)
@@ -166,6 +167,11 @@ func TestCollectIsBounded(t *testing.T) {
 	d.want("a reply to the second message has room", 1, "2", reply, Held)
 	d.want("one to the first is held anyway", 1, "1", reply, Held)
 	d.wantFull("now no more is asked", true)
+	for leg, want := range map[uint32]bool{1: true, 2: false, 3: false} {
+		if got := d.Crowded(leg); got != want {
+			t.Errorf("leg %d is not to be read: want %v, got %v", leg, want, got)
+		}
+	}
 	e := d.want("and another reply to the second has no room, and is the last", 2, "2", reply, NoRoom)
 	if got, want := string(e.AppendCollected(nil)), `{"id":2,"replies":[`+reply+`],"missing":["b"]}`; got != want {
 		t.Errorf("it is missing: got %s", got)
@@ -174,6 +180,9 @@ func TestCollectIsBounded(t *testing.T) {
 	d.want("the first goes on", 2, "1", reply, Held)
 	d.Settle(d.want("and gets whole", 3, "1", reply, Whole))
 	d.wantFull("what went out is not held", false)
+	if d.Crowded(1) {
+		t.Errorf("all may be read again")
+	}
 	d.wantEmpty("that was all")
 }
 

@@ -195,7 +195,8 @@ func (m *model) answer() {
 func (m *model) collected(rec *record, leg uint32, says string) {
 	want := Held
 	rec.pays(leg)
-	if rec == m.waiting[0] || sizes(m.waiting)+len(says) <= m.rules.Bytes {
+	first := m.waiting[0]
+	if rec == first || sizes(m.waiting) < m.rules.Bytes || !slices.Contains(first.owes, leg) {
 		rec.room += len(says)
 	} else {
 		want = NoRoom

@@ -76,6 +76,7 @@ func (s *session) collected(e *gather.Entry) {
 	}
 	s.book.Settle(e)
 	s.toClient(ws.Text, nil, r.answer)
+	s.readLegs()
 }
 
 // deflateLeast is the least that is compressed, in bytes: below it little is won.

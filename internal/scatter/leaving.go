@@ -42,8 +42,11 @@ func (s *session) closed(payload []byte) error {
 // settled tells whether nothing is under way: no answer to a client that is there
 // for it, and no message that waits for its leg.
 func (s *session) settled() bool {
-	return s.parked == nil && (s.client.gotClose || s.book.Waiting() == 0) &&
-		!slices.ContainsFunc(s.legs, func(g *leg) bool { return len(g.queue) > 0 })
+	if s.parked != nil || !s.client.gotClose && s.book.Waiting() > 0 {
+		return false
+	}
+	hears := s.client.gotEOF && !s.client.gotClose // it says nothing more
+	return !slices.ContainsFunc(s.legs, func(g *leg) bool { return len(g.queue) > 0 || hears && !s.quiet(g) })
 }
 
 // conclude ends a session that was to end as soon as nothing is under way.

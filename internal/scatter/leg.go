@@ -348,7 +348,7 @@ func (g *leg) Panicked() { g.conn.Abort() }
 
 // begins lets a message in while the client takes what it is sent.
 func (g *leg) begins() verdict {
-	if g.session.client.conn.Full() {
+	if s := g.session; s.client.conn.Full() || s.book.Crowded(g.number) {
 		return wait
 	}
 	return pass

@@ -114,7 +114,7 @@ func (s *session) deliver(m *mail) {
 	s.frame(m)
 	e := s.enroll(m)
 	if m.to.all {
-		s.sendToAll(m, e)
+		s.sendToAll(m, e, 0)
 		return
 	}
 	s.sendTo(g, m, e, 0)
@@ -209,8 +209,8 @@ func (s *session) address(m *mail) {
 func (s *session) keyOf(m *mail) ([]byte, bool) {
 	r := s.room()
 	if m.binary {
-		from, to := s.route.Scatter.Send.Bytes[0], min(s.route.Scatter.Send.Bytes[1], len(m.payload))
-		if to <= from {
+		from, to := s.route.Scatter.Send.Bytes[0], s.route.Scatter.Send.Bytes[1]
+		if to <= from || to > len(m.payload) {
 			return nil, false
 		}
 		return m.payload[from:to], true
@@ -223,7 +223,7 @@ func (s *session) keyOf(m *mail) ([]byte, bool) {
 		return nil, false
 	}
 	r.key, ok = v.Key(r.key[:0])
-	return r.key, ok && len(r.key) > 0
+	return r.key, ok
 }
 
 // ruled gives the pool of the first rule that holds.

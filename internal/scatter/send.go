@@ -109,12 +109,11 @@ func (s *session) Behind(number uint32) {
 	}
 }
 
-// sendToAll has a message go to every instance of its pool that is up. Whom it
-// can't go to is missing in what is collected.
-func (s *session) sendToAll(m *mail, e *gather.Entry) {
+// sendToAll has a message go to every instance of its pool that is up, and tells to
+// how many. Whom it can't go to is missing in what is collected.
+func (s *session) sendToAll(m *mail, e *gather.Entry, tries int) (sent int) {
 	r := s.room()
 	r.all, r.here = m.to.Each(r.all, r.here)
-	sent := 0
 	var why error
 	for k, inst := range r.all {
 		g, err := s.legTo(inst), error(nil)
@@ -128,7 +127,7 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 		}
 		if err == nil {
 			sent++
-			s.sendTo(g, m, e, 0)
+			s.sendTo(g, m, e, tries)
 			continue
 		}
 		if why = err; e != nil {
@@ -146,6 +145,7 @@ func (s *session) sendToAll(m *mail, e *gather.Entry) {
 	default:
 		s.nowhere(e, why)
 	}
+	return sent
 }
 
 // failedFor is how long an instance that could not be reached is not dialled again
@@ -204,10 +204,13 @@ func (s *session) second(e *gather.Entry, m *mail) *leg {
 // false says that it can't be.
 func (s *session) again(e *gather.Entry, frame []byte) bool {
 	to, ok := e.To.(*destination)
-	if !ok || to.all || len(frame) == 0 || e.Tries >= maxTries {
+	if !ok || len(frame) == 0 || e.Tries >= maxTries {
 		return false
 	}
 	m := mail{frame: frame, to: to, key: e.Key, keyed: e.Keyed, again: true}
+	if to.all {
+		return s.allAgain(e, &m)
+	}
 	r := s.room()
 	if m.keyed && slices.Contains(r.stuck, m.key) {
 		return false
@@ -223,6 +226,21 @@ func (s *session) again(e *gather.Entry, frame []byte) bool {
 	s.sendTo(g, &m, e, e.Tries)
 	s.book.Repin(e)
 	if out {
+		s.route.Observe.Scattered(s.route.Name, eventResent)
+	}
+	return true
+}
+
+// allAgain is again for a message that goes to all: to those that are there.
+func (s *session) allAgain(e *gather.Entry, m *mail) bool {
+	if s.here(m.to.Balancer) == 0 {
+		return false
+	}
+	out := e.Out
+	if s.sendToAll(m, e, e.Tries+1) == 0 {
+		return true // it waits, or is answered
+	}
+	if e.Tries++; out {
 		s.route.Observe.Scattered(s.route.Name, eventResent)
 	}
 	return true

@@ -150,13 +150,21 @@ func (s *session) Drained(*loop.Conn) {
 	if s.hangUp(); s.phase == ended {
 		return
 	}
+	s.readLegs()
+	s.told = 0
+	s.unclog()
+}
+
+// readLegs lets the legs be read again that what was in the way of is gone.
+func (s *session) readLegs() {
+	if s.client.conn.Full() {
+		return
+	}
 	for _, g := range s.legs {
-		if g.stage >= standing {
+		if g.stage >= standing && !s.book.Crowded(g.number) {
 			g.conn.Resume()
 		}
 	}
-	s.told = 0
-	s.unclog()
 }
 
 // begins judges whether the client's next message is taken now. Once the client is

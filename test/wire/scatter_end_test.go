@@ -88,6 +88,17 @@ func TestScatterHalfClosed(t *testing.T) {
 		client.WantClose("who is not answered has its end all the same", 1000)
 		client.WantEOF("in time")
 		f.WantLeft(t, "and legs have theirs", home.Leg, 1001)
+
+		// Without ids it gets as many messages as it has sent.
+		f, a = scattering(t, tr, 2, testkit.Scatter{Timeouts: "close: 1m", Scatter: "send: round_robin"})
+		client, _ = f.Enter(t, a)
+		by = asked(t, f, client, keyed(1, 0), keyed(2, 0), keyed(3, 0))
+		client.CloseWrite()
+		for n := 1; n <= 3; n++ {
+			by[keyed(n, 0).Payload].Leg.Send(keyed(n, 1))
+			client.Want("what may be an answer comes", keyed(n, 1))
+		}
+		client.WantClose("then it is told goodbye, too", 1000)
 	})
 }
 

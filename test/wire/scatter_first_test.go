@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
@@ -127,6 +128,55 @@ func TestScatterCollectsInTime(t *testing.T) {
 		client.Want("without any answer it says so", testkit.Text(`{"id":2,"replies":[],"missing":["`+urls[0]+`","`+urls[1]+`","`+urls[2]+`"]}`))
 		for event, n := range map[string]float64{"collect_missing": 2, "late": 2} {
 			a.WantMetric(t, "it is counted", fmt.Sprintf(`sluice_scatter_events_total{event=%q,route="r"}`, event), n)
+		}
+	})
+}
+
+// What is held for one that is slow is bounded: the others are not read for so long,
+// and nothing that they say is lost.
+func TestScatterCollectsOfOneThatIsSlow(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f, a := scattering(t, tr, 3, testkit.Scatter{Scatter: "send: all, gather: {policy: collect, id: id, timeout: 0s, outstanding: {bytes: 64KiB}}"})
+		client, _ := f.Enter(t, a)
+		const n = 20
+		answer := func(id int) testkit.Frame {
+			return testkit.Text(fmt.Sprintf(`{"id":%d,"pad":"%s"}`, id, strings.Repeat("x", 20_000)))
+		}
+		var legs [3]*testkit.Peer
+		var answers []testkit.Frame
+		for id := range n {
+			client.Send(keyed(id, 0))
+			for range legs {
+				h := f.Want(t, "each is asked", keyed(id, 0))
+				legs[h.At] = h.Leg
+			}
+			answers = append(answers, answer(id))
+		}
+		legs[0].Send(answers...)
+		legs[2].Send(answers...)
+		for id, m := range answers {
+			legs[1].Send(m)
+			client.Want("all are collected", testkit.Text(fmt.Sprintf(`{"id":%d,"replies":[%[2]s,%[2]s,%[2]s],"missing":[]}`, id, m.Payload)))
+		}
+	})
+}
+
+// A message for all that none has answered is sent again to those that are there.
+func TestScatterAsksAllAgain(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		for _, policy := range []string{"first", "interleave"} {
+			f, a := scattering(t, tr, 2, testkit.Scatter{Top: `admin: {address: "127.0.0.1:0"}`,
+				Scatter: "send: all, gather: {policy: " + policy + ", id: id, timeout: 1m}, on_lost: resend"})
+			client, _ := f.Enter(t, a)
+			m := keyed(1, 0)
+			client.Send(m)
+			one, two := f.Want(t, "one is asked", m).Leg, f.Want(t, "and the other", m).Leg
+			one.Reset()
+			two.Reset()
+			again := f.Find(t, policy+": it is asked again", func(h testkit.Heard) bool { return h.Frame == m })
+			again.Leg.Send(m)
+			client.Want("and answered", m)
+			a.WantMetric(t, "it is counted", `sluice_scatter_events_total{event="resent",route="r"}`, 1)
 		}
 	})
 }

@@ -52,6 +52,7 @@ func TestScatterBy(t *testing.T) {
 				{testkit.Text(`{"head":{"type":7}}`), 2},
 				{testkit.Text(`{"head":{"type":0.7e1}}`), 2},
 				{testkit.Text(`{"head":{"type":"7"}}`), 2},
+				{testkit.Text(`{"head":{"type":""}}`), 2},
 				{testkit.Text(`{"head":{"type":"Quote"}}`), at},
 				{testkit.Text(`{"head":{"type":["quote"]}}`), at},
 				{testkit.Text(`{"head":{"type":null}}`), at},
@@ -112,7 +113,7 @@ func TestScatterByBytes(t *testing.T) {
 		f, a := pooled(t, tr, testkit.Scatter{Scatter: `send: {hash: {bytes: [2, 6]}, default: a}`}, "a")
 		client, _ := f.Enter(t, a)
 		wantRouted(t, f, client, []routed{
-			{testkit.Binary("..key1"), 0}, {testkit.Binary("..ke"), 0}, {testkit.Binary("..k"), 0}, {testkit.Binary(".."), 1}, {testkit.Binary(""), 1},
+			{testkit.Binary("..key1"), 0}, {testkit.Binary("..key1 and more"), 0}, {testkit.Binary("..key"), 1}, {testkit.Binary(".."), 1}, {testkit.Binary(""), 1},
 			{testkit.Text("..key1"), 1}, {testkit.Text(`{"k":1}`), 1},
 		})
 
