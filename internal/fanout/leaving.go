@@ -95,8 +95,14 @@ func (s *subscriber) gone(reason string) {
 	s.end()
 }
 
-// EOF is the client's last byte.
-func (s *subscriber) EOF(*loop.Conn) { s.gone("the client hung up") }
+// EOF is the client's last byte. What it is being told of the end goes out first.
+func (s *subscriber) EOF(*loop.Conn) {
+	if s.has(flagSentClose) && s.full() {
+		s.flags |= flagHungUp
+		return
+	}
+	s.gone("the client hung up")
+}
 
 // Failed is a connection that broke.
 func (s *subscriber) Failed(*loop.Conn, error) { s.gone("the client's connection broke") }

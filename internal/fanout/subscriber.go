@@ -21,6 +21,7 @@ const (
 	flagScheduled // it is to leave at until
 	flagAsked     // a ping is out
 	flagUnheard   // what becomes of clients' messages has changed inside one: it is not kept
+	flagHungUp    // the client says nothing more; it is yet to get its close
 )
 
 // unsent is how many bytes of a subscriber may wait in the system, beyond what
@@ -350,6 +351,8 @@ func (s *subscriber) ping() {
 // Drained has the subscriber written again.
 func (s *subscriber) Drained(*loop.Conn) {
 	switch {
+	case s.has(flagHungUp) && !s.full():
+		s.gone("the client hung up")
 	case s.seat == parted:
 		s.settle()
 	case s.seat != unseated:

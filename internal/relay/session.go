@@ -143,6 +143,7 @@ func (s *session) EOF(c *loop.Conn) {
 		s.answerFor(from)
 		s.settle(from)
 		s.settle(to)
+	case from == &s.client && s.phase == parting: // it is told why all the same
 	case from == &s.client:
 		s.halfClosed()
 	default:

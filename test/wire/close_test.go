@@ -133,6 +133,37 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
+// A client that breaks a rule is told so, though it hangs up right behind it.
+func TestHalfCloseBehindAViolation(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		b := start(t, tr, testkit.Config{Limits: "message_size: {client: 1KiB}"})
+		for name, c := range map[string]struct {
+			bytes string
+			code  uint16
+		}{
+			"a reserved opcode":          {"\x83\x80abcd", 1002},
+			"a close with 1005":          {string(testkit.Close(1005, "").Masked()), 1002},
+			"a message over the limit":   {"\x82\xfe\x04\x01abcd", 1009},
+			"a message behind a message": {string(testkit.Text("good").Masked()) + "\x83\x80abcd", 1002},
+		} {
+			t.Run(name, func(t *testing.T) {
+				client, leg := b.open(t)
+				client.SendString(c.bytes)
+				client.CloseWrite()
+				if strings.Contains(name, "behind") {
+					leg.Want("what was good", testkit.Text("good"))
+				}
+				leg.WantClose("the instance is told that the client goes", 1001)
+				leg.Send(testkit.Close(1001, ""))
+				leg.CloseWrite()
+				client.WantClose("and the client why", c.code)
+				client.WantEOF("and we hang up")
+				b.WantNoSessions(t, "all is over")
+			})
+		}
+	})
+}
+
 // The instance hangs up without a close behind a client's FIN.
 func TestHalfCloseAnsweredByFIN(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {

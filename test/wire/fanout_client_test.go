@@ -103,6 +103,31 @@ func TestFanoutClientsBreakRules(t *testing.T) {
 	})
 }
 
+// So is one that hangs up right behind it, or behind its close.
+func TestFanoutClientsThatHangUpAreAnswered(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		f := startFeed(t, tr, testkit.Feed{})
+		_, leg := f.open(t)
+		for range 20 {
+			for name, c := range map[string]struct {
+				bytes string
+				code  uint16
+			}{
+				"a reserved opcode": {"\x83\x80abcd", 1002},
+				"a close":           {string(testkit.Close(4001, "").Masked()), 4001},
+			} {
+				client, _ := f.join(t, "/")
+				client.SendString(c.bytes)
+				client.CloseWrite()
+				client.WantClose(name, c.code)
+				client.WantEOF("and we hang up")
+			}
+		}
+		f.WantSessions(t, "they are counted out", 1)
+		say(t, leg, 0, 1)
+	})
+}
+
 // reject ends whoever says anything but what has an answer.
 func TestFanoutRejects(t *testing.T) {
 	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
