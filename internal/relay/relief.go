@@ -390,8 +390,8 @@ func (s *session) takeOver() {
 	}
 	s.leg.conn.Write(k.Opening()[min(r.opening, len(k.Opening())):]) // what the client has said of it since
 	again, n := k.Switch(s.loop(), skip, r.lost)
-	if p := k.plan; p != nil && p.moved != nil && !r.lost {
-		p.moved.Add(1)
+	if p := k.plan; p != nil && p.moves != nil && !r.lost {
+		p.moves.Done.Add(1)
 	}
 	s.dropPlan()
 	k.relief = nil
