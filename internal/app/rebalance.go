@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/balance"
@@ -24,8 +23,8 @@ type rebalancer struct {
 	shifts   balance.Shifts
 	moving   bool
 	began    time.Time
-	moved    *atomic.Int64 // sessions, since it began
-	fraction float64       // of a session that the rate has left
+	moves    *relay.Moves // since it began
+	fraction float64      // of a session that the rate has left
 }
 
 // keepBalanced looks at the shares until ctx ends.
@@ -43,7 +42,7 @@ func (a *App) keepBalanced(ctx context.Context) {
 		for name, routes := range pools {
 			b := known[name]
 			if b == nil {
-				b = &rebalancer{moved: new(atomic.Int64)}
+				b = &rebalancer{moves: new(relay.Moves)}
 				known[name] = b
 			}
 			b.route, b.pool = routes[turn%len(routes)].Balanced()
@@ -77,16 +76,17 @@ func (b *rebalancer) step(r *relay.Relay, log *slog.Logger) {
 	is, cs := b.pool.Shares()
 	planned := 0
 	for _, s := range b.shifts.Next(cs, most) {
-		r.Shift(relay.Shift{Route: b.route.Name, From: is[s.From], To: is[s.To], Sessions: s.Sessions, Over: rebalanceEvery, Why: "rebalance", Moved: b.moved})
+		r.Shift(relay.Shift{Route: b.route.Name, From: is[s.From], To: is[s.To], Sessions: s.Sessions, Over: rebalanceEvery, Why: "rebalance", Moves: b.moves})
 		planned += s.Sessions
 	}
 	b.fraction = max(b.fraction-float64(planned), 0)
 	b.tell(log)
 }
 
-// tell logs when moving begins and ends.
+// tell logs when moving begins, and when the last session that was to move has,
+// or stays.
 func (b *rebalancer) tell(log *slog.Logger) {
-	if b.shifts.Moving == b.moving {
+	if b.shifts.Moving == b.moving || b.moving && b.moves.Under.Load() > 0 {
 		return
 	}
 	if b.moving = b.shifts.Moving; b.moving {
@@ -94,6 +94,6 @@ func (b *rebalancer) tell(log *slog.Logger) {
 		log.Info("rebalancing: shares of instances differ by more than a tenth", "pool", b.pool.Name())
 		return
 	}
-	log.Info("rebalanced", "pool", b.pool.Name(), "sessions", b.moved.Load(), "took", time.Since(b.began).Round(time.Millisecond))
-	b.moved.Store(0)
+	log.Info("rebalanced", "pool", b.pool.Name(), "sessions", b.moves.Done.Load(), "took", time.Since(b.began).Round(time.Millisecond))
+	b.moves.Done.Store(0)
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/upstream"
@@ -15,7 +14,7 @@ type plan struct {
 	why    string
 	from   *upstream.Instance
 	target *upstream.Instance // nil: any but from
-	moved  *atomic.Int64      // is told of a move that came to be; nil: nobody asks
+	moves  *Moves             // counts it; nil: nobody asks
 	at     time.Duration      // when to begin
 	by     time.Duration      // when to leave even though the instance is not silent; 0: never
 	wait   time.Duration      // for silence, before the client is hushed to get it; grows
@@ -68,6 +67,9 @@ func (s *session) planMove(p plan) {
 	case old == nil:
 		k.plan = &p
 		p.from.Leaves(1)
+		if p.moves != nil {
+			p.moves.Under.Add(1)
+		}
 	case p.target == nil:
 		old.why, old.target, old.by = p.why, nil, p.by
 	}
@@ -124,6 +126,9 @@ func (s *session) dropPlan() {
 	if p := s.kept.plan; p != nil {
 		s.kept.plan = nil
 		p.from.Leaves(-1)
+		if p.moves != nil {
+			p.moves.Under.Add(-1)
+		}
 	}
 }
 

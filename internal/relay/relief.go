@@ -94,6 +94,9 @@ func (s *session) resume(name string) error {
 		s.takeOver()
 	case r.stage == waiting:
 		s.dialRelief()
+	case r.stage == asking:
+		r.answer = min(r.answer, now+r.patience(now, s.route.Timeouts.Handshake))
+		r.until = min(r.until, r.answer)
 	}
 	s.loop().Arm(&s.timer, s, s.nextDeadline(now))
 	return nil
@@ -125,9 +128,22 @@ func (s *session) dialRelief() {
 		Header: handshake.Header{"Sluice-Resume": {strconv.Itoa(int(k.resumes))}},
 	})
 	l.Dial(&r.leg.conn, s, k.pick.Dial(inst), head)
-	r.answer = l.Now() + s.route.Timeouts.Handshake
+	r.answer = l.Now() + r.patience(l.Now(), s.route.Timeouts.Handshake)
 	r.until = min(l.Now()+s.route.Timeouts.Dial, r.answer)
 	s.loop().Arm(&s.timer, s, r.until)
+}
+
+// leastPatience is the shortest time that an instance has for its answer.
+const leastPatience = 250 * time.Millisecond
+
+// patience is the time that an instance has for its answer. While the client
+// waits it is half of what is left, so that one that is frozen, and takes
+// connections without a word, leaves time for another.
+func (r *relief) patience(now, handshake time.Duration) time.Duration {
+	if !r.lost {
+		return handshake
+	}
+	return min(handshake, max((r.over-now)/2, leastPatience))
 }
 
 // askAgain is the longest pause before all instances are asked again for a
@@ -374,8 +390,8 @@ func (s *session) takeOver() {
 	}
 	s.leg.conn.Write(k.Opening()[min(r.opening, len(k.Opening())):]) // what the client has said of it since
 	again, n := k.Switch(s.loop(), skip, r.lost)
-	if p := k.plan; p != nil && p.moved != nil && !r.lost {
-		p.moved.Add(1)
+	if p := k.plan; p != nil && p.moves != nil && !r.lost {
+		p.moves.Done.Add(1)
 	}
 	s.dropPlan()
 	k.relief = nil

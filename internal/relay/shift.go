@@ -16,7 +16,13 @@ type Shift struct {
 	Sessions int
 	Over     time.Duration
 	Why      string
-	Moved    *atomic.Int64 // counts those that have moved
+	Moves    *Moves
+}
+
+// Moves counts what became of shifts.
+type Moves struct {
+	Under atomic.Int64 // sessions on their way
+	Done  atomic.Int64 // those that have moved
 }
 
 // Shift plans the moves. Sessions that can't move, or whose other leg does not
@@ -44,6 +50,6 @@ func (t *shiftTask) Run(l *loop.Loop) {
 		if t.left.Add(-1) < 0 {
 			return
 		}
-		s.planMove(plan{why: t.Why, from: t.From, target: t.To, moved: t.Moved, at: l.Now() + s.someOf(t.Over)})
+		s.planMove(plan{why: t.Why, from: t.From, target: t.To, moves: t.Moves, at: l.Now() + s.someOf(t.Over)})
 	}
 }

@@ -338,6 +338,17 @@ func TestNobodyTakesOver(t *testing.T) {
 			leg.Send(testkit.Text("back"))
 			client.Want("which has the session again", testkit.Text("back"))
 		})
+		t.Run("frozen, then another", func(t *testing.T) {
+			p := keeping(t, tr, "state: none, timeout: 1s", testkit.Config{})
+			client, leg := p.open(t)
+			leg.Reset()
+			leg = p.b.Accept(t, "another instance is asked")
+			leg.Head("which does not answer")
+			leg = p.a.Accept(t, "the first again, while there is time")
+			leg.SendString(testkit.Answer(leg.Head("once more")))
+			leg.Send(testkit.Text("back"))
+			client.Want("which has the session again", testkit.Text("back"))
+		})
 		t.Run("the client leaves meanwhile", func(t *testing.T) {
 			p := keeping(t, tr, "state: none", testkit.Config{})
 			client, leg := p.open(t)
