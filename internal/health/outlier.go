@@ -33,6 +33,7 @@ type Signs struct {
 	Dials int    // dials or handshakes that came to nothing, and
 	Pings int    // pings without an answer, in a row: a sign of life makes both 0
 	Fault string // what the last dial came to
+	Open  uint64 // sessions that it has
 	Ends         // since it was judged last
 }
 
@@ -144,6 +145,7 @@ type field struct {
 type standing struct {
 	size int
 	out  int // ejected or down
+	open uint64
 	ends Ends
 }
 
@@ -155,6 +157,7 @@ func newField(pools [][]*Outlier, now time.Duration) *field {
 		for _, o := range pool {
 			f.in[o] = append(f.in[o], k)
 			p.ends = p.ends.plus(o.ends.sum(now))
+			p.open += o.signs.Open
 			if o.Ejected || o.signs.Down {
 				p.out++
 			}
@@ -200,8 +203,10 @@ func (f *field) fails(o *Outlier, _ time.Duration) (reason, why string) {
 }
 
 // standsOut tells whether more of o's sessions end abnormally than elsewhere, in
-// each of its pools where others have had sessions that ended: if those fail as
-// well, it is not the instance.
+// each of its pools where others have had sessions: if those fail as well, it is
+// not the instance. Where none of theirs has ended, those that they have speak
+// for them: an instance that ends each at once is the least loaded, and would
+// get all that come.
 func (f *field) standsOut(o *Outlier, now time.Duration) (reason, why string) {
 	own := o.ends.sum(now)
 	if own.Abnormal < leastAbnormal {
@@ -209,6 +214,9 @@ func (f *field) standsOut(o *Outlier, now time.Duration) (reason, why string) {
 	}
 	for _, k := range f.in[o] {
 		others := f.pools[k].ends.minus(own)
+		if others.All == 0 {
+			others.All = f.pools[k].open - o.signs.Open
+		}
 		if others.All == 0 {
 			continue
 		}

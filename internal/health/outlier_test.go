@@ -104,6 +104,9 @@ func TestOutliers(t *testing.T) {
 			"70 of 100 sessions ended abnormally (1006 or 1011); the other instances 35 of 100"},
 		{"all fail alike", []health.Signs{ends(50, 50), ends(50, 50), ends(50, 50)}, "...", ""},
 		{"nobody to compare it with", []health.Signs{ends(50, 50), {}, {}}, "...", ""},
+		{"none of the others' has ended", []health.Signs{ends(50, 50), {Open: 7}, {Open: 8}}, "x..",
+			"50 of 50 sessions ended abnormally (1006 or 1011); the other instances 0 of 15"},
+		{"its own that go on say nothing of the others", []health.Signs{{Open: 9, Ends: health.Ends{All: 50, Abnormal: 50}}, {}}, "..", ""},
 		{"many ends, none abnormal", []health.Signs{ends(0, 1000), ends(0, 1)}, "..", ""},
 	} {
 		y := newYard(len(c.signs))

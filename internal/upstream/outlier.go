@@ -120,7 +120,7 @@ func (i *Instance) note(now time.Duration) {
 	abnormal := i.signs.abnormal.Load() // first, so that it is never more than all
 	ended := i.signs.ended.Load()
 	s := health.Signs{
-		Down: !i.Up(), Dials: int(i.signs.dials.Load()), Pings: int(i.signs.pings.Load()),
+		Down: !i.Up(), Dials: int(i.signs.dials.Load()), Pings: int(i.signs.pings.Load()), Open: uint64(max(i.Sessions(), 0)),
 		Ends: health.Ends{All: ended - o.ended, Abnormal: abnormal - o.abnormal},
 	}
 	if why := i.signs.fault.Load(); why != nil {
