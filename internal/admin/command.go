@@ -68,8 +68,13 @@ type unknown struct {
 // named has do done to the instance that the request names.
 func (h *handler) named(do func(name string) (drained, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		out, err := do(r.URL.Query().Get("instance"))
-		if e, ok := errors.AsType[*upstream.UnknownError](err); ok {
+		name := r.URL.Query().Get("instance")
+		out, err := do(name)
+		switch e, ok := errors.AsType[*upstream.UnknownError](err); {
+		case ok && name == "":
+			answer(w, http.StatusBadRequest, unknown{"no instance is named; write ?instance=NAME", e.Known})
+			return
+		case ok:
 			answer(w, http.StatusNotFound, unknown{e.Error(), e.Known})
 			return
 		}

@@ -28,7 +28,7 @@ func TestCommands(t *testing.T) {
 		{sentence: "an instance is drained", path: "/api/drain?instance=" + instance, want: 200, body: `"instance": "` + instance + `","state": "draining","sessions": 0`},
 		{sentence: "and undrained", path: "/api/undrain?instance=" + instance, want: 200, body: `"state": "starting"`},
 		{sentence: "one that there isn't", path: "/api/drain?instance=x", want: 404, body: `"instances": ["` + instance + `"]`},
-		{sentence: "none", path: "/api/undrain", want: 404},
+		{sentence: "none", path: "/api/undrain", want: 400, body: `"error": "no instance is named; write ?instance=NAME"`},
 		{sentence: "not for others", path: "/api/reload", remote: far, want: 401},
 		{sentence: "but with the token", path: "/api/reload", remote: far, shown: "s3cret", want: 200},
 		{sentence: "a name that leads here", path: "/api/drain?instance=" + instance, host: "evil.example", want: 401},

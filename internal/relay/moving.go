@@ -199,8 +199,12 @@ func (s *session) glance() time.Duration { return max(s.route.Move.Quiet, leastW
 
 // stepHushing waits for the instance to finish what it was asked.
 func (s *session) stepHushing(now time.Duration, forced bool) {
-	r := s.kept.relief
+	k := s.kept
+	r := k.relief
 	late := now >= r.since+hushMost*s.route.Move.Quiet
+	if forced && k.legSpoke >= k.clientSpoke { // since then it would have been answered
+		late = now >= k.clientSpoke+hushMost*s.route.Move.Quiet
+	}
 	switch {
 	case s.silent(now):
 		s.prove(now)

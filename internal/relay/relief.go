@@ -364,10 +364,25 @@ func (s *session) asideControl(r *relief, payload []byte) bool {
 	case ws.Ping:
 		s.inject(r.leg, ws.Pong, payload)
 	case ws.CloseFrame:
-		s.reliefFailed(upstream.ErrHungUp)
+		if code, reason, err := ws.ParseClose(payload); err == nil && r.lost && s.route.meansClient(code) {
+			s.turnedAway(code, string(reason))
+		} else {
+			s.reliefFailed(upstream.ErrHungUp)
+		}
 		return false
 	}
 	return true
+}
+
+// turnedAway gives the client what an instance told it that was to go on with its
+// session: a close of the application's, for one that it does not want.
+func (s *session) turnedAway(code uint16, reason string) {
+	r := s.kept.relief
+	key := s.loop().MaskKey()
+	r.leg.conn.Write(ws.AppendClose(s.loop().Scratch(), code, "", &key))
+	r.leg.conn.Close()
+	s.giveUpRelief("refused", lastWord{reason: reason, side: "upstream", code: code})
+	s.until = s.now()
 }
 
 // takeOver has the other leg serve the session from now on.

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-proxy/sluice/internal/keep"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/upstream"
+	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
 // Route is what sessions need of a route. It is read-only but for its
@@ -61,3 +62,13 @@ type Observer interface {
 // lossCode tells whether an instance's close with code means that the instance
 // goes away, not that the application has ended the session.
 func (r *Route) lossCode(code uint16) bool { return slices.Contains(r.Failover.Codes, code) }
+
+// meansClient tells whether an instance that was to go on with a session means
+// the client when it closes with code: that would get no further elsewhere.
+func (r *Route) meansClient(code uint16) bool {
+	switch code {
+	case ws.CodeNormal, ws.CodeNoStatus, ws.CodePolicy:
+		return !r.lossCode(code)
+	}
+	return code >= 3000 && !r.lossCode(code)
+}
