@@ -22,7 +22,9 @@ type kept struct {
 	plan   *plan   // to move, while the instance is there; nil: none
 
 	clientSpoke, legSpoke time.Duration // when the latest data of each came
+	stood                 time.Duration // when the leg took over; 0: it is the first
 	resumes               uint32        // legs that were asked for after the first
+	brief                 uint32        // legs in a row that were lost as soon as they stood
 }
 
 // keepSession notes what another instance would have to be asked.

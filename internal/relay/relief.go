@@ -93,7 +93,11 @@ func (s *session) resume(name string) error {
 	case r.stage >= standing:
 		s.takeOver()
 	case r.stage == waiting:
-		s.dialRelief()
+		if wait := min(k.respite(now), s.route.Failover.Timeout/2); wait > 0 {
+			r.until = min(now+wait, r.over)
+		} else {
+			s.dialRelief()
+		}
 	case r.stage == asking:
 		r.answer = min(r.answer, now+r.patience(now, s.route.Timeouts.Handshake))
 		r.until = min(r.until, r.answer)
@@ -101,6 +105,20 @@ func (s *session) resume(name string) error {
 	s.loop().Arm(&s.timer, s, s.nextDeadline(now))
 	return nil
 }
+
+// respite is how long no other instance is asked, now that the leg is lost: longer
+// and longer where one after the other takes the session and hangs up at once.
+func (k *kept) respite(now time.Duration) time.Duration {
+	if k.stood == 0 || now >= k.stood+askAgain {
+		k.brief = 0
+		return 0
+	}
+	k.brief++
+	return min(time.Duration(k.brief)*respiteStep, askAgain)
+}
+
+// respiteStep is by how much longer each time.
+const respiteStep = 25 * time.Millisecond
 
 var errEnding = errors.New("the session is ending")
 
@@ -414,7 +432,7 @@ func (s *session) takeOver() {
 	if s.client.frameAt != 0 {
 		s.client.frameAt = now // it was not read
 	}
-	k.clientSpoke, k.legSpoke = now, now
+	k.clientSpoke, k.legSpoke, k.stood = now, now, now
 	if from != nil {
 		from.Ended(ws.CodeNormal)
 		from.Release()

@@ -52,7 +52,7 @@ func (s *session) lose(g *leg, name, reason string) {
 	queue := g.queue
 	g.queue, g.queued = nil, 0
 	s.forget(g)
-	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor, g.messages == 0, !stood})
+	s.shunned = append(s.shunned, shunned{g.inst, s.now() + shunFor, !stood})
 	if s.phase >= lost {
 		return
 	}
@@ -231,9 +231,9 @@ func (s *session) missHome() {
 // homeEvery is how often that is.
 const homeEvery = time.Second
 
-// mostLosses is how many legs to one instance may be lost within shunFor, without a
-// word from it, until it gets time before it is asked again in their place. It
-// bounds what an instance can cost that welcomes everybody and hangs up.
+// mostLosses is how many legs to one instance may be lost within shunFor until it
+// gets time before it is asked again in their place. It bounds what an instance can
+// cost that welcomes everybody and hangs up, whether it has said something or not.
 const mostLosses = 20
 
 // here counts the instances of a pool that are up.
@@ -249,11 +249,10 @@ func (s *session) here(from *upstream.Balancer) (n int) {
 	return n
 }
 
-// losses counts the legs to the instance that were lost a moment ago, and had said
-// nothing.
+// losses counts the legs to the instance that were lost a moment ago.
 func (s *session) losses(inst *upstream.Instance) (n int) {
 	for _, x := range s.shunned {
-		if x.inst == inst && x.mute {
+		if x.inst == inst {
 			n++
 		}
 	}

@@ -78,7 +78,6 @@ type lastWord struct {
 type shunned struct {
 	inst  *upstream.Instance
 	until time.Duration
-	mute  bool // the leg had said nothing
 	vain  bool // it never stood
 }
 
