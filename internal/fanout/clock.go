@@ -3,12 +3,9 @@ package fanout
 import (
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
-
-// slowest is the pace below which a client's frame is not awaited, bytes a
-// second.
-const slowest = 512
 
 // wake has Expire called no later than after behind from; never when after is
 // off.
@@ -137,7 +134,7 @@ func (s *subscriber) tooSlow(now time.Duration) bool {
 }
 
 func (s *subscriber) frameDeadline() time.Duration {
-	return s.more.frameAt + s.route().Timeouts.Frame + time.Duration(s.frame.Seen())*time.Second/slowest
+	return s.more.frameAt + s.route().Timeouts.Frame + limit.Pace(s.frame.Seen())
 }
 
 // duePing pings a client that has been silent so long, or shows one that only

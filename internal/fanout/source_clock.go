@@ -3,6 +3,7 @@ package fanout
 import (
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
 
@@ -69,7 +70,7 @@ func (s *source) checkLife(now time.Duration) {
 }
 
 func (s *source) frameDeadline() time.Duration {
-	return s.frameAt + s.stream.route().Timeouts.Frame + time.Duration(s.in.Seen())*time.Second/slowest
+	return s.frameAt + s.stream.route().Timeouts.Frame + limit.Pace(s.in.Seen())
 }
 
 // nextDeadline is the earliest of the source's clocks.

@@ -4,12 +4,9 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
-
-// slowest is the pace below which a frame's payload is not awaited, bytes a
-// second.
-const slowest = 512
 
 // wake has Expire called no later than after behind from; never when after
 // is off.
@@ -92,7 +89,7 @@ func (s *session) tooSlow(from *side, now time.Duration) bool {
 }
 
 func (s *session) frameDeadline(from *side) time.Duration {
-	return from.frameAt + s.route.Timeouts.Frame + time.Duration(from.in.Seen())*time.Second/slowest
+	return from.frameAt + s.route.Timeouts.Frame + limit.Pace(from.in.Seen())
 }
 
 // dead tells whether a ping has gone without any byte in answer for too long.

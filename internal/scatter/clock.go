@@ -143,7 +143,7 @@ func (s *session) checkLeg(g *leg, now time.Duration) {
 	case g.stage == leaving:
 		s.left(g, now)
 	case idle > 0 && now >= g.used+idle && s.phase == open && g != s.home && s.idle(g):
-		s.letGo(g, ws.CodeNormal)
+		s.letGo(g, ws.CodeNormal, "")
 	}
 }
 

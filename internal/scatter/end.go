@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-proxy/sluice/internal/config"
+	"github.com/sluice-proxy/sluice/internal/limit"
 	"github.com/sluice-proxy/sluice/internal/loop"
 	"github.com/sluice-proxy/sluice/internal/ws"
 )
@@ -239,10 +240,6 @@ const (
 	stuck       // it does not read
 )
 
-// slowest is the pace below which a frame's payload is not awaited, bytes a
-// second.
-const slowest = 512
-
 // judge holds the end's clocks against now, and pings it when that is due. The
 // clocks of what we wait for stand while we don't read it, or output waits.
 func (e *end) judge(t *config.Timeouts, now time.Duration) fate {
@@ -265,7 +262,7 @@ func (e *end) judge(t *config.Timeouts, now time.Duration) fate {
 		}
 	}
 	switch {
-	case t.Frame > 0 && e.frameAt != 0 && now >= e.frameAt+t.Frame+time.Duration(e.in.Seen())*time.Second/slowest:
+	case t.Frame > 0 && e.frameAt != 0 && now >= e.frameAt+t.Frame+limit.Pace(e.in.Seen()):
 		return slow
 	case t.Pong > 0 && e.asked > e.heard && now >= e.asked+t.Pong:
 		return silent
@@ -309,7 +306,7 @@ func (e *end) next(t *config.Timeouts, now time.Duration) (next time.Duration) {
 		return next
 	}
 	if e.frameAt != 0 && t.Frame > 0 {
-		next = sooner(next, e.frameAt+t.Frame+time.Duration(e.in.Seen())*time.Second/slowest)
+		next = sooner(next, e.frameAt+t.Frame+limit.Pace(e.in.Seen()))
 	}
 	if e.asked > e.heard && t.Pong > 0 {
 		next = sooner(next, e.asked+t.Pong)

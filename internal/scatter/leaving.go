@@ -69,14 +69,14 @@ func (g *leg) closed(payload []byte) error {
 	g.close(code, "")
 	switch {
 	case s.phase >= lost:
-		s.letGo(g, code)
+		s.letGo(g, code, "")
 	case s.route.lossCode(code):
 		g.inst.GoingAway()
 		s.lose(g, "going_away", "the instance goes away")
 	case g.stage == leaving:
 		s.lose(g, "moved", "the instance was left")
 	default:
-		s.letGo(g, code)
+		s.letGo(g, code, "")
 		s.last = lastWord{reason: text, side: "upstream", code: code}
 		s.tellClient()
 	}
@@ -112,10 +112,10 @@ func (s *session) tellClient() {
 	}
 	if s.client.gotClose {
 		s.client.close(s.last.code, "")
-		s.dropLegs(s.last.code)
+		s.dropLegs(s.last.code, s.last.reason)
 	} else {
 		s.client.close(s.last.code, s.last.reason)
-		s.dropLegs(ws.CodeGoingAway)
+		s.dropLegs(ws.CodeGoingAway, "")
 	}
 	s.close()
 }
@@ -216,7 +216,7 @@ func (s *session) finish() {
 	if s.phase == ended {
 		return
 	}
-	s.dropLegs(ws.CodeGoingAway)
+	s.dropLegs(ws.CodeGoingAway, "")
 	if s.client.conn.Live() {
 		s.client.conn.Close()
 	}
@@ -228,7 +228,7 @@ func (s *session) cut() {
 	if s.last.side == "" {
 		s.last = lastWord{reason: "stopped", side: "proxy"}
 	}
-	s.dropLegs(0)
+	s.dropLegs(0, "")
 	s.client.conn.Abort()
 	s.end()
 }

@@ -144,7 +144,7 @@ func (s *session) makeRoom() bool {
 	if idle == nil {
 		return false
 	}
-	s.letGo(idle, ws.CodeNormal)
+	s.letGo(idle, ws.CodeNormal, "")
 	return true
 }
 

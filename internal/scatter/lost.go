@@ -298,20 +298,20 @@ func (g *leg) endCode() uint16 {
 }
 
 // letGo ends a leg in good order.
-func (s *session) letGo(g *leg, code uint16) {
+func (s *session) letGo(g *leg, code uint16, reason string) {
 	if g.stage >= standing {
-		g.close(code, "")
+		g.close(code, reason)
 	}
 	s.book.Lost(g.number)
 	s.forget(g)
 }
 
 // dropLegs ends all legs: in good order with a code, or with 0 at once.
-func (s *session) dropLegs(code uint16) {
+func (s *session) dropLegs(code uint16, reason string) {
 	for len(s.legs) > 0 {
 		g := s.legs[len(s.legs)-1]
 		if code != 0 {
-			s.letGo(g, code)
+			s.letGo(g, code, reason)
 		} else {
 			s.forget(g)
 		}

@@ -151,7 +151,7 @@ func (s *session) refuse(status int, result, what string) {
 // refuseWith sends a whole HTTP answer and hangs up in good order.
 func (s *session) refuseWith(answer []byte, result string) {
 	s.route.Observe.Handshake(s.route.Name, result, s.now()-s.started)
-	s.dropLegs(0)
+	s.dropLegs(0, "")
 	s.phase, s.retry = refusing, 0
 	s.client.conn.Write(answer)
 	s.client.conn.CloseWrite()

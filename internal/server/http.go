@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type trip struct {
 	choice *upstream.Choice
 	inst   *upstream.Instance
 	peer   peer
-	major  int // the client's version of HTTP
+	major  int   // the client's version of HTTP
+	body   *body // nil: it has none
 }
 
 type tripKey struct{}
@@ -38,7 +40,12 @@ type tripKey struct{}
 func (s *Server) plain(w http.ResponseWriter, r *http.Request, rt *Route) {
 	p := s.peerOf(r)
 	t := &trip{choice: rt.choice(r, p.name()), peer: p, major: r.ProtoMajor}
-	rt.http.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tripKey{}, t)))
+	r = r.WithContext(context.WithValue(r.Context(), tripKey{}, t))
+	if r.ContentLength != 0 && r.Body != nil {
+		t.body = newBody(w, r, rt.cfg.Timeouts.Frame)
+		r.Body = t.body
+	}
+	rt.http.ServeHTTP(w, r)
 }
 
 // newReverse makes a route's proxy for ordinary requests.
@@ -151,14 +158,23 @@ func (t *transports) answer(resp *http.Response) error {
 func (t *transports) fail(w http.ResponseWriter, r *http.Request, err error) {
 	t.rt.complain().Warn("request not proxied", "route", t.rt.cfg.Name, "path", r.URL.Path, "err", err)
 	status := http.StatusBadGateway
+	blame := tripOf(r).body.failed()
 	switch {
+	case errors.Is(blame, os.ErrDeadlineExceeded):
+		status = http.StatusRequestTimeout
+	case blame != nil:
+		status = http.StatusBadRequest
 	case errors.Is(err, upstream.ErrNone), errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrTried):
 		status = http.StatusServiceUnavailable
 	case upstream.Reason(err) == upstream.ReasonTimeout:
 		status = http.StatusGatewayTimeout
 	}
-	for _, field := range upstream.ComeAgain(1, 4) {
-		w.Header().Set(field[0], field[1])
+	if blame != nil {
+		w.Header().Set("Connection", "close")
+	} else {
+		for _, field := range upstream.ComeAgain(1, 4) {
+			w.Header().Set(field[0], field[1])
+		}
 	}
 	http.Error(w, http.StatusText(status), status)
 }

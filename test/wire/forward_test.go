@@ -3,6 +3,7 @@ package wire_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-proxy/sluice/internal/testkit"
 )
@@ -143,6 +144,47 @@ func TestOrdinaryHTTP(t *testing.T) {
 		ws := b.in.Accept(t, "the handshake has a connection of its own")
 		ws.SendString(testkit.Answer(ws.Head("the instance is asked")))
 		client.WantUpgraded("it is upgraded")
+	})
+}
+
+// A body must come at a pace, and be well formed: it is the client that is told.
+func TestOrdinaryHTTPBadBody(t *testing.T) {
+	testkit.Both(t, func(t *testing.T, tr testkit.Transport) {
+		b := start(t, tr, testkit.Config{Timeouts: "frame: 200ms"})
+		for name, c := range map[string]struct {
+			head, body string
+			status     int
+		}{
+			"none at all":       {"Content-Length: 1000", "", 408},
+			"in drops":          {"Content-Length: 1000", strings.Repeat("x", 900), 408},
+			"in drops, chunked": {"Transfer-Encoding: chunked", strings.Repeat("1\r\nx\r\n", 200), 408},
+			"a broken chunk":    {"Transfer-Encoding: chunked", "zz\r\n", 400},
+		} {
+			t.Run(name, func(t *testing.T) {
+				client, leg, _ := b.ask(t, "POST / HTTP/1.1\r\nHost: sluice.test\r\n"+c.head+"\r\n\r\n")
+				told := make(chan struct{})
+				go func() {
+					drip := time.NewTicker(20 * time.Millisecond)
+					defer drip.Stop()
+					for body := c.body; len(body) > 0; {
+						n := min(4, len(body))
+						if _, err := client.Conn().Write([]byte(body[:n])); err != nil {
+							return
+						}
+						body = body[n:]
+						select {
+						case <-drip.C:
+						case <-told:
+							return
+						}
+					}
+				}()
+				client.WantAnswer("the client is told", c.status)
+				close(told)
+				client.WantGone("and that is the end")
+				leg.WantGone("for the instance, too")
+			})
+		}
 	})
 }
 

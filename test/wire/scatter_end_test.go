@@ -27,8 +27,8 @@ func TestScatterClientCloses(t *testing.T) {
 			client.WantEOF("and we hang up first")
 			client.Close()
 			for _, leg := range legs {
-				if h := f.Find(t, "each leg is told", func(h testkit.Heard) bool { return h.Leg == leg && h.Head == nil }); h.Frame != answer {
-					t.Errorf("each leg wants %v, got %v", answer, h.Frame)
+				if h := f.Find(t, "each leg is told", func(h testkit.Heard) bool { return h.Leg == leg && h.Head == nil }); h.Frame != c {
+					t.Errorf("each leg wants %v, got %v", c, h.Frame)
 				}
 				leg.Send(answer)
 				leg.Close()
