@@ -12,7 +12,7 @@ SKIPPED := $(TOOLS)/skipped
 LINT    := $(TOOLS)/golangci-lint
 REPORT  := $(TOOLS)/report
 
-FUZZTIME ?= 2s
+FUZZTIME ?= 10s
 ARGS     ?=
 
 # go test, told by tools/report: failures in full, skips with their reasons. Not
@@ -67,25 +67,8 @@ budgets: $(REPORT) ## tests of allocations, memory and load, without it
 portable: $(REPORT) ## tests on the transport that works everywhere
 	@$(GOTEST) -tags streamonly $$($(PORTABLE))
 
-# Each package is built once, with what the fuzzer wants of it, for all targets.
-# On a busy machine Go ends a run that found nothing with "context deadline
-# exceeded" now and then (go.dev/issue/75804): such a run is made again, twice at
-# the most.
-fuzz: ## every fuzz target for FUZZTIME (2s)
-	@cache=$$(go env GOCACHE)/fuzz; \
-	out=$$PWD/$(TOOLS)/fuzz.log; \
-	late() { grep -q '^    context deadline exceeded$$' $$out && ! grep -qE 'Failing input|panic:' $$out; }; \
-	grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
-		test=$$PWD/$(TOOLS)/fuzz.test; \
-		go test -c -fuzz . -o $$test "$$dir" || exit 1; \
-		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -c6- | sort); do \
-			echo "$$dir $$name"; \
-			try() { (cd "$$dir" && $$test -test.run "^$$name\$$" -test.fuzz "^$$name\$$" -test.fuzztime $(FUZZTIME) \
-				-test.fuzzminimizetime 20x -test.fuzzcachedir "$$cache/$$(go list .)") </dev/null 2>&1 | tee $$out; }; \
-			try || { late && try; } || { late && try; } || exit 1; \
-		done; \
-		rm -f $$test; \
-	done
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@test/fuzz.sh $(FUZZTIME)
 
 script: $(REPORT) ## command lines on the real binary; ARGS='-run TestScripts/demo -v'
 	@$(GOTEST) $(ARGS) ./test/script
