@@ -138,8 +138,17 @@ func runFanOut(t *testing.T, tr testkit.Transport, seed uint64) {
 
 	w := u.listener("witness", plainFrames, r.Uint64())
 	w.witness = true
-	if err := w.join("witness", nil); err != nil {
+	err = w.join("witness", nil)
+	for tries := 1; err == errNothing && tries < 5; tries++ { // no source was reached in time: those fail as they like
+		w.conn.Close()
+		err = w.join("witness", nil)
+	}
+	if err != nil {
 		f.stop()
+		a.Cancel()
+		if w.conn != nil {
+			w.conn.Close()
+		}
 		t.Fatalf("the witness: %v", err)
 	}
 	truth := w.life
