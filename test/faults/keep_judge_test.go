@@ -168,6 +168,7 @@ func (v *keptTrial) ends() {
 		v.complete()
 	case v.own && code == ownCode:
 	case code == ws.CodeRestart && v.trouble() && v.may(why):
+	case code == ws.CodeRestart && strings.Contains(why, "the session can't be moved") && r.moves && v.tooLong():
 	case code == ws.CodeTryLater && v.trouble():
 	case code == ws.CodeInternal && v.trouble() && v.big && c.within:
 	default:
@@ -181,10 +182,7 @@ func (v *keptTrial) may(why string) bool {
 	case strings.Contains(why, "may not have read"):
 		return v.run.rules.unproven == "close"
 	case strings.Contains(why, "longer than failover.buffer"):
-		for _, m := range v.said {
-			v.big = v.big || exceeds(m, v.run.rules.buffer)
-		}
-		return v.big || v.run.rules.opening > 0
+		return v.tooLong()
 	case strings.Contains(why, "the session is ending"):
 		return v.client.acted || v.client.within || v.big
 	case strings.Contains(why, "no instance takes the session over: answered 403"):
@@ -195,6 +193,15 @@ func (v *keptTrial) may(why string) bool {
 		return v.big
 	}
 	return false
+}
+
+// tooLong tells whether the client's opening, or a message, may be longer than what
+// is kept.
+func (v *keptTrial) tooLong() bool {
+	for _, m := range v.said {
+		v.big = v.big || exceeds(m, v.run.rules.buffer)
+	}
+	return v.big || v.run.rules.opening > 0
 }
 
 // complete wants all that the client said to have been read, now that it has
