@@ -401,6 +401,7 @@ func (s *session) turnedAway(code uint16, reason string) {
 	r.leg.conn.Close()
 	s.giveUpRelief("refused", lastWord{reason: reason, side: "upstream", code: code})
 	s.until = s.now()
+	s.loop().Arm(&s.timer, s, s.until)
 }
 
 // takeOver has the other leg serve the session from now on.
